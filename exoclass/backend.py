@@ -1,0 +1,72 @@
+"""The one seam between exoclass and a model family.
+
+A backend turns texts into one raw score per label and can say which words a score came from. It knows nothing of
+label names, probabilities or thresholds: `exoclass.classifier` joins numbers to meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Where the scores of one text come from.
+
+    Parameters
+    ----------
+    spans
+        Shape (n_spans, 2): start and end of each word or phrase, in characters of the text.
+    weights
+        Shape (n_columns, n_spans): what each span adds to the score of each column asked for.
+    base
+        Shape (n_columns,): the score of a text without any known word. The rows are complete:
+        ``weights.sum(axis=1) + base`` equals the scores.
+    """
+
+    spans: Ints
+    weights: Floats
+    base: Floats
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """A model family: fitted on texts and a label matrix, saved as plain arrays."""
+
+    name: ClassVar[str]
+
+    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools) -> Self:
+        """Learn one score per column.
+
+        Parameters
+        ----------
+        texts
+            n model inputs (`exoclass.records.Record.text`).
+        Y
+            Shape (n, n_labels), True where the label holds.
+        mask
+            Shape (n, n_labels), False where the label was not annotated; such cells are not learnt from.
+        """
+
+    def scores(self, texts: Sequence[str]) -> Floats:
+        """Return raw scores (log-odds up to calibration), shape (n, n_labels)."""
+
+    def attribute(self, text: str, columns: Sequence[int]) -> Attribution:
+        """Return where the scores of `columns` for one text come from."""
+
+    def save(self, folder: Path) -> None:
+        """Write the learned arrays into an existing folder, never as pickle."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote, or raise `ModelError`."""

@@ -1,0 +1,257 @@
+"""A backend joined to its taxonomy, calibration and history: records in, predictions out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from exoclass.backend import Backend, Floats
+from exoclass.calibration import NO, REVIEW, YES, AxisColumns, CalibrationConfig, Calibrator
+from exoclass.config import parse_config, shipped
+from exoclass.errors import ConfigError, IncompatibleModelError, ModelError, TaxonomyError
+from exoclass.evidence import evidence, sentences
+from exoclass.manifest import new_folder, verify
+from exoclass.modelcard import model_card
+from exoclass.records import Decision, Evidence, Prediction, Record, Tag
+from exoclass.taxonomy import Taxonomy, parse_taxonomy
+
+SCHEMA = 1
+DEFAULT_MODEL = "tfidf"
+METADATA = "exoclass.json"
+
+_BACKENDS = {"tfidf": ("exoclass.tfidf", "TfidfBackend")}
+_DECISIONS: dict[int, Decision] = {NO: "no", REVIEW: "review", YES: "yes"}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a model says of itself; saved in ``exoclass.json`` and told in its card."""
+
+    backend: str
+    config: dict[str, Any]
+    corpus: dict[str, Any]
+    packages: dict[str, str]
+    evaluation: dict[str, Any] = field(default_factory=dict)
+    command: str = ""
+    trained_on: tuple[str, ...] = ()
+
+
+def axis_columns(taxonomy: Taxonomy) -> tuple[AxisColumns, ...]:
+    """Return the columns of each axis, as the calibration and the metrics take them."""
+    return tuple(
+        AxisColumns(
+            axis.id,
+            tuple(taxonomy.columns(axis.id)),
+            axis.single,
+            tuple(column for column in taxonomy.columns(axis.id) if taxonomy.labels[column].exclusive),
+        )
+        for axis in taxonomy.axes
+    )
+
+
+class Classifier:
+    """Tags records with a fitted backend.
+
+    Parameters
+    ----------
+    backend
+        A fitted backend whose columns are the labels of `taxonomy`.
+    taxonomy, calibrator, metadata
+        Stored as given.
+    name, digest
+        Name of the model and the sha256 of its manifest; the digest is empty until the model is saved.
+
+    Examples
+    --------
+    >>> from exoclass import Classifier, Record
+    >>> clf = Classifier.from_pretrained()
+    >>> [prediction] = clf.predict([Record(title="Exosomes from stem cells heal wounds in mice", abstract="")])
+    >>> prediction.flags
+    ('no_abstract',)
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        taxonomy: Taxonomy,
+        calibrator: Calibrator,
+        metadata: Metadata,
+        *,
+        name: str = "unsaved",
+        digest: str = "",
+    ) -> None:
+        self.backend = backend
+        self.taxonomy = taxonomy
+        self.calibrator = calibrator
+        self.metadata = metadata
+        self.name = name
+        self.digest = digest
+
+    @property
+    def id(self) -> str:
+        """Name and content of the model in short, as written beside each prediction."""
+        return f"{self.name}:{self.digest[:12]}" if self.digest else self.name
+
+    def probabilities(self, texts: Sequence[str]) -> Floats:
+        """Return calibrated probabilities, shape (n, n_labels)."""
+        return self.calibrator.probabilities(self.backend.scores(texts))
+
+    def predict(
+        self,
+        records: Iterable[Record],
+        *,
+        batch_size: int = 64,
+        threshold: float | None = None,
+        explain: bool = True,
+    ) -> Iterator[Prediction]:
+        """Yield one prediction per record, in order, reading one batch ahead at most.
+
+        Parameters
+        ----------
+        threshold
+            One cut in (0, 1) for disease and mechanism instead of the learned ones; nothing is "review" then.
+        explain
+            Give the evidence for each tag that is "yes" or "review".
+        """
+        stream = iter(records)
+        while batch := list(islice(stream, batch_size)):
+            probs = self.probabilities([record.text for record in batch])
+            decisions = self.calibrator.decide(probs, threshold=threshold)
+            for record, row, decided in zip(batch, probs, decisions, strict=True):
+                if not record.abstract:  # a title alone is never enough to be sure
+                    decided = np.minimum(decided, REVIEW)
+                yield self._prediction(record, row, decided, explain)
+
+    def _prediction(self, record: Record, probs: Floats, decided: np.ndarray, explain: bool) -> Prediction:
+        named = [column for column in np.flatnonzero(decided) if self.taxonomy.labels[column].axis != "scope"]
+        reasons = self._evidence(record.text, [int(column) for column in named]) if explain and named else {}
+        tags = {
+            axis.id: tuple(
+                Tag(self.taxonomy.ids[c], round(float(probs[c]), 4), _DECISIONS[int(decided[c])], reasons.get(c))
+                for c in sorted(axis.columns, key=lambda column: -probs[column])
+            )
+            for axis in self.calibrator.axes
+        }
+        scopes = tags.pop("scope")
+        applicable = {axis: found if self._applies(axis, scopes[0].id) else None for axis, found in tags.items()}
+        return Prediction(
+            record=record,
+            scope=scopes[0],
+            tags=applicable,
+            model=self.id,
+            taxonomy=self.taxonomy.fingerprint[:12],
+            flags=record.flags,
+            all_scopes=scopes,
+        )
+
+    def _applies(self, axis: str, scope: str) -> bool:
+        # Disease tags are shown even where the scope says "not about EVs": they help to see a wrong scope.
+        return axis != "mechanism" or self.taxonomy.applies(axis, scope)
+
+    def _evidence(self, text: str, columns: list[int]) -> dict[int, Evidence | None]:
+        attribution = self.backend.attribute(text, columns)
+        spans = sentences(text)
+        return {column: evidence(text, attribution, row, spans) for row, column in enumerate(columns)}
+
+    def save_pretrained(self, folder: str | Path, *, force: bool = False) -> None:
+        """Write weights, metadata, manifest and model card; all of it or nothing.
+
+        Raises
+        ------
+        OutputError
+            If the folder exists and `force` is false, or cannot be written.
+        """
+        target = Path(folder)
+        with new_folder(target, force=force) as draft:
+            self.backend.save(draft)
+            content = {
+                "schema": SCHEMA,
+                "name": target.name,
+                "taxonomy": self.taxonomy.to_dict(),
+                "fingerprint": self.taxonomy.fingerprint,
+                "calibration": self.calibrator.to_dict(),
+                "calibration_config": asdict(self.calibrator.config),
+                **asdict(self.metadata),
+            }
+            (draft / METADATA).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            (draft / "README.md").write_text(
+                model_card(target.name, self.taxonomy, asdict(self.metadata)), encoding="utf-8"
+            )
+        self.name, self.digest = target.name, verify(target)
+
+    @classmethod
+    def from_pretrained(cls, model: str | Path = DEFAULT_MODEL, *, taxonomy: Taxonomy | None = None) -> Self:
+        """Load a model folder, or a shipped model by its name.
+
+        Parameters
+        ----------
+        taxonomy
+            If given, the model must have been made for it.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model or it cannot be read.
+        TamperedModelError
+            If a file differs from the manifest.
+        IncompatibleModelError
+            If it was made by a newer exoclass or for another taxonomy.
+        """
+        folder = find_model(model)
+        digest = verify(folder)
+        try:
+            content = json.loads((folder / METADATA).read_text(encoding="utf-8"))
+            schema = int(content["schema"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{folder} has no readable {METADATA}", "Train or download it again.") from error
+        if schema > SCHEMA:
+            raise IncompatibleModelError(f"{folder} was made by a newer exoclass (schema {schema})", "Update exoclass.")
+        try:
+            return cls._build(folder, content, digest, taxonomy)
+        except (KeyError, TypeError, ValueError, TaxonomyError, ConfigError) as error:
+            raise ModelError(f"{folder}: {METADATA} is faulty: {error}", "Train or download it again.") from error
+
+    @classmethod
+    def _build(cls, folder: Path, content: dict[str, Any], digest: str, wanted: Taxonomy | None) -> Self:
+        own = parse_taxonomy(content["taxonomy"], str(folder / METADATA))
+        if own.fingerprint != content["fingerprint"] or (wanted and wanted.fingerprint != own.fingerprint):
+            raise IncompatibleModelError(
+                f"{folder} was made for another taxonomy ({content['fingerprint'][:12]})",
+                "Use its own taxonomy, or train a model for yours with `exoclass train`.",
+            )
+        axes = axis_columns(own)
+        settings = parse_config(content["calibration_config"], CalibrationConfig, METADATA)
+        calibrator = Calibrator.from_dict(content["calibration"], axes, settings)
+        fields = {name: content[name] for name in Metadata.__dataclass_fields__}
+        metadata = Metadata(**(fields | {"trained_on": tuple(fields["trained_on"])}))
+        backend = load_backend(metadata.backend).load(folder)
+        return cls(backend, wanted or own, calibrator, metadata, name=str(content["name"]), digest=digest)
+
+
+def find_model(model: str | Path) -> Path:
+    """Return the folder of a model given by path or by the name of a shipped model, or raise `ModelError`."""
+    folder = Path(model)
+    if folder.is_dir():
+        return folder
+    if len(folder.parts) == 1:
+        try:
+            return shipped(f"models/{folder}")
+        except ConfigError:
+            pass
+    raise ModelError(f"there is no model {str(model)!r}", f"Name a model folder, or the shipped {DEFAULT_MODEL!r}.")
+
+
+def load_backend(name: str) -> type[Backend]:
+    """Return the backend class called `name`, imported only now, or raise `ModelError`."""
+    if name not in _BACKENDS:
+        raise ModelError(f"there is no backend {name!r}", f"Known backends: {', '.join(_BACKENDS)}.")
+    module, attribute = _BACKENDS[name]
+    backend: type[Backend] = getattr(import_module(module), attribute)
+    return backend

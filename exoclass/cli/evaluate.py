@@ -1,0 +1,64 @@
+"""``exoclass evaluate``: score a model on labelled records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from exoclass.cli.options import AsJson, Data, Model, note, print_json
+
+if TYPE_CHECKING:
+    from exoclass.metrics import EvaluationReport
+
+Which = Literal["all", "train", "dev", "test"]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("evaluate")(evaluate_cli)
+
+
+def evaluate_cli(
+    data: Data,
+    model: Model = "tfidf",
+    split: Annotated[
+        Which, typer.Option(help="Which part of DATA; 'test' is the fifth of the papers that training leaves out.")
+    ] = "all",
+    threshold: Annotated[
+        float | None, typer.Option(min=0.0, max=1.0, help="One cut for all disease and mechanism labels.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score a model: precision, recall, F1, average precision, calibration error, confusion of scope.
+
+    \b
+    exoclass evaluate my-labels.csv
+    exoclass evaluate data/exosome_therapy.jsonl --split test --json > scores.json
+    """
+    from exoclass.report import to_json, to_markdown
+
+    report, seen = evaluate(data=data, model=model, split=split, threshold=threshold)
+    if seen:
+        note(f"exoclass: warning: the model was trained on {seen} of these {report.n_records} records")
+    if as_json:
+        print_json(to_json(report) | {"seen_in_training": seen})
+    else:
+        typer.echo(to_markdown(report), nl=False)
+
+
+def evaluate(*, data: list[Path], model: str, split: Which, threshold: float | None) -> tuple[EvaluationReport, int]:
+    """Return the scores, and how many records the model was trained on."""
+    from exoclass import training
+    from exoclass.classifier import Classifier
+    from exoclass.corpus import Corpus
+    from exoclass.errors import CorpusError
+
+    clf = Classifier.from_pretrained(model)
+    corpus = Corpus.load(data, clf.taxonomy)
+    part = corpus if split == "all" else corpus.select(split)
+    if not len(part):
+        raise CorpusError(f"the {split} split of these data is empty", "Use --split all.")
+    name = f"{clf.id} on {', '.join(map(str, data))}" + ("" if split == "all" else f", {split} split")
+    return training.evaluate(clf, part, name=name, threshold=threshold), training.seen_in_training(clf, part)

@@ -1,0 +1,76 @@
+"""What several commands share: their common options, progress and output."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+if TYPE_CHECKING:
+    from exoclass.taxonomy import Taxonomy
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", help="A model folder, or the name of a shipped model.", metavar="MODEL")
+]
+Data = Annotated[
+    list[Path], typer.Argument(help="Labelled records as JSON Lines or CSV.", metavar="DATA...", show_default=False)
+]
+TaxonomyFile = Annotated[
+    Path | None, typer.Option("--taxonomy", help="A taxonomy file instead of the shipped one.", metavar="FILE")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
+Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
+
+
+def load_taxonomy(path: Path | None) -> Taxonomy:
+    """Return the taxonomy of a file, or the shipped one."""
+    from exoclass.taxonomy import Taxonomy
+
+    return Taxonomy.load(path)
+
+
+def note(message: str) -> None:
+    """Write one line for people to stderr."""
+    typer.echo(message, err=True)
+
+
+def print_json(value: Any) -> None:  # noqa: ANN401 - anything JSON takes
+    """Write indented JSON to stdout."""
+    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def ticks(unit: str) -> Iterable[None]:
+    """Return a progress bar on stderr to be advanced once per item; silent when stderr is no terminal."""
+    from tqdm import tqdm
+
+    def forever() -> Iterator[None]:
+        while True:
+            yield None
+
+    return tqdm(forever(), unit=f" {unit}", disable=None, file=sys.stderr, leave=False, mininterval=0.2)
+
+
+@contextmanager
+def output(path: Path | None, *, force: bool) -> Iterator[TextIO]:
+    """Yield stdout, or a file that appears only when all is written.
+
+    A reader that stops early (``| head``) ends the command quietly.
+    """
+    if path is not None and str(path) != "-":
+        from exoclass.batch import atomic_output
+
+        with atomic_output(path, force=force) as file:
+            yield file
+        return
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        raise typer.Exit(0) from None

@@ -1,0 +1,79 @@
+"""``exoclass train``: fit a model on labelled records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exoclass.cli.options import AsJson, Data, Force, TaxonomyFile, load_taxonomy, note, print_json
+
+if TYPE_CHECKING:
+    from exoclass.metrics import EvaluationReport
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("train")(train_cli)
+
+
+def train_cli(
+    data: Data,
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the model.", metavar="FOLDER")],
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration. Default: the shipped configs/tfidf.toml.", metavar="FILE")
+    ] = None,
+    taxonomy: TaxonomyFile = None,
+    use_all: Annotated[
+        bool, typer.Option("--all", help="Train on the held-out test split too; it can then not be scored.")
+    ] = False,
+    as_json: AsJson = False,
+    force: Force = False,
+) -> None:
+    """Train a model, calibrate it, and score it by cross-validation and on the held-out fifth of the papers.
+
+    \b
+    exoclass check labels.jsonl
+    exoclass train labels.jsonl -o my-model
+    exoclass predict new.nbib --model my-model
+    """
+    from exoclass.report import to_json, to_markdown
+
+    reports = train(data=data, out=out, config=config, taxonomy=taxonomy, use_all=use_all, force=force)
+    if as_json:
+        print_json([to_json(report) for report in reports])
+    else:
+        typer.echo("\n".join(to_markdown(report) for report in reports), nl=False)
+    note(f"model written to {out}")
+
+
+def train(
+    *, data: list[Path], out: Path, config: Path | None, taxonomy: Path | None, use_all: bool, force: bool
+) -> list[EvaluationReport]:
+    """Train on labelled files, save the model, and return its scores."""
+    from exoclass import training
+    from exoclass.corpus import Corpus
+    from exoclass.errors import OutputError
+
+    if out.exists() and not force:  # said now, not after minutes of training
+        raise OutputError(f"{out} exists already", "Choose another folder, or use --force to replace it.")
+    labels = load_taxonomy(taxonomy)
+    corpus = Corpus.load(data, labels)
+    settings = training.TrainConfig.load(config)
+    clf, reports = training.train(
+        corpus if use_all else corpus.select("train", "dev"),
+        labels,
+        settings,
+        command=_command(data, out, config, taxonomy, use_all),
+        test=None if use_all else corpus.select("test"),
+        progress=note,
+    )
+    clf.save_pretrained(out, force=force)
+    return reports
+
+
+def _command(data: list[Path], out: Path, config: Path | None, taxonomy: Path | None, use_all: bool) -> str:
+    parts = ["exoclass train", *map(str, data), f"-o {out}"]
+    parts += [f"--config {config}"] * (config is not None) + [f"--taxonomy {taxonomy}"] * (taxonomy is not None)
+    return " ".join([*parts, *["--all"] * use_all])

@@ -1,0 +1,301 @@
+"""Labelled records: read, checked for faults, split by paper, turned into matrices.
+
+An axis that was not annotated is missing, not negative, and "unsure" is neither yes nor no: both are masked.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from exoclass.backend import Bools, Ints
+from exoclass.errors import CorpusError, InputError, TaxonomyError
+from exoclass.readers.jsonl import record_from_object
+from exoclass.readers.source import open_source, text_lines
+from exoclass.records import Record, Reject
+from exoclass.taxonomy import Taxonomy
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+
+Kind = Literal["unreadable", "unknown_label", "axis_rule", "duplicate", "conflict", "empty_abstract", "not_labelled"]
+FAULTS: frozenset[Kind] = frozenset({"unreadable", "unknown_label", "conflict", "not_labelled"})
+"""Kinds of finding that make a file unfit for training; the others are warnings."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabeledRecord:
+    """A record and what annotators said of it.
+
+    Parameters
+    ----------
+    labels, unsure
+        Ids of the labels that hold, and of those the annotators could not decide.
+    annotated
+        Axes that were annotated at all.
+    group
+        Records of one paper share it and are never split apart.
+    annotators, guideline
+        Who labelled, and by which version of the guideline.
+    """
+
+    record: Record
+    labels: frozenset[str]
+    unsure: frozenset[str]
+    annotated: frozenset[str]
+    group: str
+    annotators: tuple[str, ...] = ()
+    guideline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something wrong or odd in a labelled file; `position` is ``file:line``."""
+
+    kind: Kind
+    position: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Corpus(Sequence[LabeledRecord]):
+    """An immutable sequence of labelled records."""
+
+    items: tuple[LabeledRecord, ...]
+
+    @classmethod
+    def load(cls, paths: Iterable[str | Path], taxonomy: Taxonomy) -> Corpus:
+        """Read labelled JSON Lines or CSV files.
+
+        Raises
+        ------
+        CorpusError
+            At the first fault (see `FAULTS`), with the number of others.
+        InputError
+            If a file cannot be read.
+        """
+        corpus, findings = read_labeled(paths, taxonomy)
+        faults = [finding for finding in findings if finding.kind in FAULTS]
+        if faults:
+            more = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+            raise CorpusError(f"{faults[0].position}: {faults[0].message}{more}", "See all with `exoclass check FILE`.")
+        if not corpus:
+            raise CorpusError("there is no labelled record in the input", "Give it records with scope and disease.")
+        return corpus
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.items)
+
+    def __iter__(self) -> Iterator[LabeledRecord]:
+        """Iterate over the records in order."""
+        return iter(self.items)
+
+    @overload
+    def __getitem__(self, index: int) -> LabeledRecord: ...
+    @overload
+    def __getitem__(self, index: slice) -> Corpus: ...
+    def __getitem__(self, index: int | slice) -> LabeledRecord | Corpus:
+        """Return one record, or a corpus for a slice."""
+        return Corpus(self.items[index]) if isinstance(index, slice) else self.items[index]
+
+    @property
+    def texts(self) -> list[str]:
+        """The model inputs, in order."""
+        return [item.record.text for item in self.items]
+
+    @property
+    def fingerprint(self) -> str:
+        """The sha256 of texts and labels, whatever their order."""
+        rows = sorted(
+            "\t".join([item.group, item.record.text, *sorted(item.labels), "?", *sorted(item.unsure)])
+            for item in self.items
+        )
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+    def select(self, *splits: Split) -> Corpus:
+        """Return the records of the given splits."""
+        return Corpus(tuple(item for item in self.items if split_of(item.group) in splits))
+
+    def binarize(self, taxonomy: Taxonomy) -> tuple[Bools, Bools]:
+        """Return labels and mask, both of shape (n, n_labels).
+
+        A cell of the mask is False where the axis was not annotated or the annotators were unsure of the label.
+        """
+        Y = np.zeros((len(self), len(taxonomy.labels)), dtype=bool)
+        mask = np.zeros_like(Y)
+        for row, item in enumerate(self.items):
+            for column, label in enumerate(taxonomy.labels):
+                Y[row, column] = label.id in item.labels
+                mask[row, column] = label.axis in item.annotated and label.id not in item.unsure
+        return Y, mask
+
+    def folds(self, n_folds: int, seed: int) -> Ints:
+        """Return the fold of each record, shape (n,), by a hash of its group: it stays when records are added."""
+        return np.array([int(_fraction(f"{seed}:{item.group}") * n_folds) for item in self.items], dtype=np.int64)
+
+
+def split_of(group: str) -> Split:
+    """Return the split a group belongs to, for good: 70 % train, 10 % dev, 20 % test by a hash of its key."""
+    share = _fraction(group)
+    return "train" if share < 0.7 else "dev" if share < 0.8 else "test"
+
+
+def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpus, list[Finding]]:
+    """Read labelled files and return what could be used, and everything wrong or odd in them, in order.
+
+    Raises
+    ------
+    InputError
+        If a file cannot be read at all.
+    """
+    kept: dict[str, LabeledRecord] = {}
+    findings: list[Finding] = []
+    for path in paths:
+        for number, row in _rows(path):
+            position = f"{path}:{number}"
+            found = _labeled(row, str(path), number, taxonomy) if isinstance(row, dict) else row
+            if isinstance(found, Finding):
+                findings.append(found)
+                continue
+            item, notes = found
+            findings += [Finding(kind, position, message) for kind, message in notes]
+            earlier = kept.setdefault(item.record.key, item)
+            if earlier is not item:
+                findings.append(_repeated(earlier, item, position))
+    return Corpus(tuple(kept.values())), findings
+
+
+def _repeated(earlier: LabeledRecord, item: LabeledRecord, position: str) -> Finding:
+    same = (earlier.labels, earlier.unsure, earlier.annotated) == (item.labels, item.unsure, item.annotated)
+    where = f"{item.record.key} was labelled before at {earlier.record.source}"
+    if same:
+        return Finding("duplicate", position, f"{where}, with the same labels; the first is kept")
+    apart = ", ".join(sorted((earlier.labels ^ item.labels) | (earlier.unsure ^ item.unsure)))
+    return Finding("conflict", position, f"{where}, with other labels: {apart or 'other axes'}")
+
+
+def _rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | Finding]]:
+    """Yield line number and content of each row of a JSON Lines or CSV file."""
+    with open_source(path) as source:
+        lines = [(number, line) for number, line in text_lines(source) if line.strip()]
+    if not lines:
+        raise InputError(f"{path} is empty", "Give it labelled records as JSON Lines or CSV.")
+    if lines[0][1].lstrip().startswith("{"):
+        for number, line in lines:
+            try:
+                value = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                yield number, Finding("unreadable", f"{path}:{number}", f"not a JSON object: {error}")
+                continue
+            fault = Finding("unreadable", f"{path}:{number}", "not a JSON object")
+            yield number, value if isinstance(value, dict) else fault
+        return
+    yield from _table_rows(path, lines)
+
+
+def _table_rows(path: str | Path, lines: list[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any] | Finding]]:
+    header = lines[0][1]
+    delimiter = max(",\t;", key=header.count)
+    reader = csv.reader((line + "\n" for _, line in lines), delimiter=delimiter)
+    names = [name.strip().casefold() for name in next(reader)]
+    if "scope" not in names and "disease" not in names:
+        raise InputError(f"{path} has no scope or disease column", "Name the label columns scope, disease, mechanism.")
+    while True:
+        number = lines[min(reader.line_num, len(lines) - 1)][0]
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, Finding("unreadable", f"{path}:{number}", f"not a table row: {error}")
+            continue
+        if len(cells) != len(names):
+            message = f"{len(cells)} cells where the header has {len(names)}"
+            yield number, Finding("unreadable", f"{path}:{number}", message)
+        else:
+            yield number, dict(zip(names, cells, strict=True))
+
+
+def _labeled(
+    row: Mapping[str, Any], file: str, number: int, taxonomy: Taxonomy
+) -> tuple[LabeledRecord, list[tuple[Kind, str]]] | Finding:
+    position = f"{file}:{number}"
+    try:
+        record = record_from_object(dict(row), file, number)
+        by_axis = {axis.id: _ids(row.get(axis.id)) for axis in taxonomy.axes}
+        unsure = frozenset(_ids(row.get("unsure")) or ())
+        annotators = _ids(row.get("annotators")) or ()
+    except ValueError as error:
+        return Finding("unreadable", position, str(error))
+    if isinstance(record, Reject):
+        return Finding("unreadable", position, record.reason)
+    annotated = frozenset(axis for axis, ids in by_axis.items() if ids is not None)
+    if not annotated:
+        return Finding("not_labelled", position, "no axis is labelled")
+    for axis, ids in [*by_axis.items(), (None, unsure)]:
+        for label_id in ids or ():
+            try:
+                label = taxonomy.label(label_id)
+            except TaxonomyError as error:
+                return Finding("unknown_label", position, str(error))
+            if axis and label.axis != axis:
+                return Finding("unknown_label", position, f"{label_id} is a label of {label.axis}, not of {axis}")
+    item = LabeledRecord(
+        record=record,
+        labels=frozenset(label_id for ids in by_axis.values() for label_id in ids or ()),
+        unsure=unsure,
+        annotated=annotated,
+        group=str(row.get("group") or record.key),
+        annotators=tuple(annotators),
+        guideline=str(row.get("guideline") or ""),
+    )
+    return item, list(_odd(item, taxonomy))
+
+
+def _odd(item: LabeledRecord, taxonomy: Taxonomy) -> Iterator[tuple[Kind, str]]:
+    """Yield the rules of the taxonomy that a labelled record breaks."""
+    if not item.record.abstract:
+        yield "empty_abstract", "there is no abstract"
+    scopes = sorted(label_id for label_id in item.labels if taxonomy.label(label_id).axis == "scope")
+    for axis in taxonomy.axes:
+        if axis.id not in item.annotated:
+            continue
+        own = sorted(label_id for label_id in item.labels if taxonomy.label(label_id).axis == axis.id)
+        unsure = sorted(label_id for label_id in item.unsure if taxonomy.label(label_id).axis == axis.id)
+        if not own and not unsure:
+            yield "axis_rule", f"{axis.id} is annotated but no label holds"
+        if axis.single and len(own) > 1:
+            yield "axis_rule", f"{axis.id} takes one label, not {', '.join(own)}"
+        if axis.max_labels and len(own) > axis.max_labels:
+            yield "axis_rule", f"{axis.id} takes at most {axis.max_labels} labels, not {len(own)}"
+        alone = [label_id for label_id in own if taxonomy.label(label_id).exclusive]
+        if alone and len(own) > 1:
+            yield "axis_rule", f"{alone[0]} stands alone, but {', '.join(own)} are given"
+        if scopes and not any(taxonomy.applies(axis.id, scope) for scope in scopes):
+            yield "axis_rule", f"{axis.id} does not apply to scope {scopes[0]}"
+    if both := item.labels & item.unsure:
+        yield "axis_rule", f"{sorted(both)[0]} is both given and unsure"
+
+
+def _ids(value: object) -> tuple[str, ...] | None:
+    """Return label ids from a list, or from text that separates them by ; , or |; None for nothing."""
+    if value is None or value == "":
+        return None
+    if isinstance(value, str):
+        parts = value.replace("|", ";").replace(",", ";").split(";")
+        return tuple(part.strip() for part in parts if part.strip())
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return tuple(value)
+    raise ValueError(f"labels should be text or a list of texts, not {value!r}")
+
+
+def _fraction(key: str) -> float:
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64

@@ -1,0 +1,93 @@
+"""The card written beside every model: what it is, how it was made, how good it is, what it is not for."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from exoclass.taxonomy import Taxonomy
+
+_TEMPLATE = """\
+---
+library_name: exoclass
+license: cc0-1.0
+language: en
+tags: [text-classification, multi-label, biomedical, extracellular-vesicles, exosomes]
+---
+
+# {name}
+
+Tags English abstracts on exosome (extracellular-vesicle) therapy with scope, disease area and therapeutic mechanism.
+Backend `{backend}`; {n_labels} labels, taxonomy {version} (`{fingerprint}`).
+
+## Use
+
+```
+exoclass predict new.nbib --model {name}
+```
+
+## Made by
+
+```
+{command}
+```
+
+The same command on the same data with the same package versions gives the same files, byte for byte.
+Versions: {packages}.
+
+Training data: {n_records} records of {n_groups} papers (sha256 `{corpus_hash}`), positives per label:
+
+{counts}
+
+## How good it is
+
+{evaluation}
+
+Probabilities are calibrated on out-of-fold predictions; a label with few positives borrows its calibration and its
+threshold from the other labels of its axis. "review" marks the band in which the model is not sure.
+
+## What it is not for
+
+Clinical decisions; texts other than titles and abstracts; other languages. Labels with few positives are weak: see the
+table. {never}
+
+## Configuration
+
+```json
+{config}
+```
+"""
+
+
+def model_card(name: str, taxonomy: Taxonomy, metadata: dict[str, Any]) -> str:
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    metadata
+        The fields of `exoclass.classifier.Metadata` as plain values.
+    """
+    corpus = metadata["corpus"]
+    positives = corpus.get("positives", {})
+    none = [label_id for label_id in taxonomy.ids if not positives.get(label_id)]
+    return _TEMPLATE.format(
+        name=name,
+        backend=metadata["backend"],
+        n_labels=len(taxonomy.labels),
+        version=taxonomy.version,
+        fingerprint=taxonomy.fingerprint[:12],
+        command=metadata["command"] or "(not recorded)",
+        packages=", ".join(f"{package} {version}" for package, version in metadata["packages"].items()),
+        n_records=corpus.get("records", 0),
+        n_groups=corpus.get("groups", 0),
+        corpus_hash=corpus.get("sha256", "")[:12],
+        counts="\n".join(_counts(taxonomy, axis.id, positives) for axis in taxonomy.axes),
+        evaluation="\n\n".join(metadata["evaluation"].get("markdown", ["(not evaluated)"])),
+        never=f"Never predicted, for want of examples: {', '.join(none)}." if none else "",
+        config=json.dumps(metadata["config"], indent=1),
+    )
+
+
+def _counts(taxonomy: Taxonomy, axis_id: str, positives: dict[str, int]) -> str:
+    labels = [taxonomy.ids[column] for column in taxonomy.columns(axis_id)]
+    return f"- {axis_id}: " + ", ".join(f"{label_id} {positives.get(label_id, 0)}" for label_id in labels)

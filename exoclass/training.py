@@ -1,0 +1,225 @@
+"""From labelled records to a classifier, and from a classifier to its scores."""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from exoclass.backend import Backend, Bools, Floats
+from exoclass.calibration import REVIEW, YES, CalibrationConfig, Calibrator
+from exoclass.classifier import Classifier, Metadata, axis_columns, load_backend
+from exoclass.config import load_config, shipped
+from exoclass.corpus import Corpus
+from exoclass.errors import CorpusError
+from exoclass.metrics import EvaluationReport, evaluate_arrays
+from exoclass.report import to_json, to_markdown
+from exoclass.taxonomy import Taxonomy
+from exoclass.tfidf import TfidfConfig
+
+MIN_RECORDS = 20
+_PACKAGES = ("numpy", "scipy", "scikit-learn")
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ValidationConfig:
+    """How out-of-fold predictions are made."""
+
+    folds: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainConfig:
+    """The whole content of a training configuration file such as ``configs/tfidf.toml``."""
+
+    backend: Literal["tfidf"]
+    tfidf: TfidfConfig
+    calibration: CalibrationConfig
+    validation: ValidationConfig
+
+    @classmethod
+    def load(cls, path: str | Path | None = None) -> TrainConfig:
+        """Read a configuration, by default the shipped one for TF-IDF; raises `ConfigError`."""
+        return load_config(Path(path) if path is not None else shipped("configs/tfidf.toml"), cls)
+
+
+@dataclass(frozen=True, slots=True)
+class OutOfFold:
+    """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,)."""
+
+    scores: Floats
+    folds: np.ndarray
+
+
+def train(
+    corpus: Corpus,
+    taxonomy: Taxonomy,
+    config: TrainConfig,
+    *,
+    command: str = "",
+    test: Corpus | None = None,
+    progress: Progress = lambda _: None,
+) -> tuple[Classifier, list[EvaluationReport]]:
+    """Fit, calibrate and evaluate a classifier.
+
+    Parameters
+    ----------
+    corpus
+        Records to learn from; calibration and thresholds are fitted on their out-of-fold scores.
+    command
+        The command that was given, for the model card.
+    test
+        Held-out records; scored once, after everything is fixed.
+    progress
+        Called with one line at each step.
+
+    Returns
+    -------
+    Classifier
+        Not yet saved.
+    list of EvaluationReport
+        Cross-validation first, then the test split if there is one.
+
+    Raises
+    ------
+    CorpusError
+        If there are too few records.
+    """
+    if len(corpus) < MIN_RECORDS:
+        raise CorpusError(
+            f"{len(corpus)} labelled records are too few to train on", f"Label at least {MIN_RECORDS}, of all scopes."
+        )
+    out_of_fold = cross_scores(corpus, taxonomy, config, progress=progress)
+    reports = [_cross_validated(corpus, taxonomy, config, out_of_fold)]
+    progress(f"fitting the final model on {len(corpus)} records")
+    Y, mask = corpus.binarize(taxonomy)
+    _warn_without_positives(taxonomy, Y & mask)
+    backend = new_backend(config).fit(corpus.texts, Y, mask)
+    calibrator = Calibrator(axis_columns(taxonomy), config.calibration).fit(out_of_fold.scores, Y, mask)
+    positives = (Y & mask).sum(axis=0)
+    metadata = Metadata(
+        backend=config.backend,
+        config=asdict(config),
+        corpus={
+            "sha256": corpus.fingerprint,
+            "records": len(corpus),
+            "groups": len({item.group for item in corpus}),
+            "positives": {label_id: int(n) for label_id, n in zip(taxonomy.ids, positives, strict=True)},
+        },
+        packages={package: version(package) for package in _PACKAGES},
+        command=command,
+        trained_on=tuple(sorted({group_digest(item.group) for item in corpus})),
+    )
+    clf = Classifier(backend, taxonomy, calibrator, metadata)
+    if test is not None and len(test):
+        progress(f"scoring {len(test)} held-out records")
+        reports.append(evaluate(clf, test, name="held-out test split"))
+    evaluation = {
+        "reports": [to_json(report) for report in reports],
+        "markdown": [to_markdown(report) for report in reports],
+    }
+    clf.metadata = Metadata(**(asdict(metadata) | {"evaluation": evaluation}))
+    return clf, reports
+
+
+def evaluate(clf: Classifier, corpus: Corpus, *, name: str, threshold: float | None = None) -> EvaluationReport:
+    """Score a classifier on labelled records; see `exoclass.metrics.EvaluationReport`."""
+    Y, mask = corpus.binarize(clf.taxonomy)
+    probs = clf.probabilities(corpus.texts)
+    return _report(name, clf.taxonomy, clf.calibrator, Y, mask, probs, threshold)
+
+
+def seen_in_training(clf: Classifier, corpus: Corpus) -> int:
+    """Return how many records of `corpus` are of papers the classifier was trained on."""
+    known = set(clf.metadata.trained_on)
+    return sum(group_digest(item.group) in known for item in corpus)
+
+
+def cross_scores(
+    corpus: Corpus, taxonomy: Taxonomy, config: TrainConfig, *, progress: Progress = lambda _: None
+) -> OutOfFold:
+    """Return out-of-fold scores: each fold is scored by a model fitted on the others."""
+    Y, mask = corpus.binarize(taxonomy)
+    texts = corpus.texts
+    folds = corpus.folds(config.validation.folds, config.validation.seed)
+    scores = np.zeros(Y.shape)
+    for fold in range(config.validation.folds):
+        progress(f"cross-validation, fold {fold + 1} of {config.validation.folds}")
+        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        if len(outside):
+            backend = new_backend(config).fit([texts[i] for i in inside], Y[inside], mask[inside])
+            scores[outside] = backend.scores([texts[i] for i in outside])
+    return OutOfFold(scores, folds)
+
+
+def new_backend(config: TrainConfig) -> Backend:
+    """Return an unfitted backend of the configured kind."""
+    backend: Backend = load_backend(config.backend)(config.tfidf)  # type: ignore[call-arg]  # Protocols have no __init__
+    return backend
+
+
+def group_digest(group: str) -> str:
+    """Return the short hash by which a model remembers a paper it was trained on."""
+    return hashlib.sha256(group.encode()).hexdigest()[:12]
+
+
+def _cross_validated(
+    corpus: Corpus, taxonomy: Taxonomy, config: TrainConfig, out_of_fold: OutOfFold
+) -> EvaluationReport:
+    """Evaluate out-of-fold scores with a calibration that has not seen the fold it is applied to."""
+    Y, mask = corpus.binarize(taxonomy)
+    axes = axis_columns(taxonomy)
+    probs = np.zeros(Y.shape)
+    forced, decided = np.zeros(Y.shape, dtype=np.int8), np.zeros(Y.shape, dtype=np.int8)
+    for fold in np.unique(out_of_fold.folds):
+        inside, outside = out_of_fold.folds != fold, out_of_fold.folds == fold
+        calibrator = Calibrator(axes, config.calibration).fit(out_of_fold.scores[inside], Y[inside], mask[inside])
+        probs[outside] = calibrator.probabilities(out_of_fold.scores[outside])
+        forced[outside] = calibrator.decide(probs[outside], forced=True)
+        decided[outside] = calibrator.decide(probs[outside])
+    return evaluate_arrays(
+        name=f"{config.validation.folds}-fold cross-validation grouped by paper",
+        ids=taxonomy.ids,
+        axes=axes,
+        Y=Y,
+        mask=mask,
+        probs=probs,
+        predicted=forced == YES,
+        review=decided == REVIEW,
+    )
+
+
+def _report(
+    name: str,
+    taxonomy: Taxonomy,
+    calibrator: Calibrator,
+    Y: Bools,
+    mask: Bools,
+    probs: Floats,
+    threshold: float | None,
+) -> EvaluationReport:
+    return evaluate_arrays(
+        name=name,
+        ids=taxonomy.ids,
+        axes=calibrator.axes,
+        Y=Y,
+        mask=mask,
+        probs=probs,
+        predicted=calibrator.decide(probs, forced=True, threshold=threshold) == YES,
+        review=calibrator.decide(probs, threshold=threshold) == REVIEW,
+    )
+
+
+def _warn_without_positives(taxonomy: Taxonomy, positives: Bools) -> None:
+    without = [label_id for label_id, count in zip(taxonomy.ids, positives.sum(axis=0), strict=True) if not count]
+    if without:
+        warnings.warn(f"labels without a positive example are never predicted: {', '.join(without)}", stacklevel=3)
