@@ -27,6 +27,8 @@ class Attribution:
     ----------
     spans
         Shape (n_spans, 2): start and end of each word or phrase, in characters of the text.
+    terms
+        Shape (n_spans,): spans with the same number are occurrences of the same word or phrase.
     weights
         Shape (n_columns, n_spans): what each span adds to the score of each column asked for.
     base
@@ -35,6 +37,7 @@ class Attribution:
     """
 
     spans: Ints
+    terms: Ints
     weights: Floats
     base: Floats
 

@@ -71,15 +71,15 @@ def evidence(text: str, attribution: Attribution, row: int, spans: list[tuple[in
 
 def _terms(text: str, attribution: Attribution, row: int) -> tuple[str, ...]:
     """Return the strongest terms over all their occurrences, leaving out those inside a stronger phrase."""
-    strength: dict[str, float] = {}
-    for (start, end), weight in zip(attribution.spans.tolist(), attribution.weights[row].tolist(), strict=True):
-        term = " ".join(text[start:end].casefold().split())
-        strength[term] = strength.get(term, 0.0) + weight
+    _, first, term = np.unique(attribution.terms, return_index=True, return_inverse=True)
+    strength = np.bincount(term, attribution.weights[row])
     chosen: list[str] = []
-    for term, weight in sorted(strength.items(), key=lambda item: (-item[1], item[0])):
-        if weight <= 0 or len(chosen) == N_TERMS:
+    for number in np.argsort(-strength, kind="stable"):
+        if strength[number] <= 0 or len(chosen) == N_TERMS:
             break
-        words = set(term.split())
-        if len(term) > 2 and not any(words <= set(other.split()) for other in chosen):
-            chosen.append(term)
+        start, end = attribution.spans[first[number]]
+        phrase = " ".join(text[start:end].casefold().split())
+        words = set(phrase.split())
+        if len(phrase) > 2 and not any(words <= set(other.split()) for other in chosen):
+            chosen.append(phrase)
     return tuple(chosen)

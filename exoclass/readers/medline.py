@@ -56,34 +56,35 @@ def _pieces(lines: Iterable[tuple[int, str]], file: str) -> Iterator[Block | Rej
     The tag ``""`` marks wrapped text that a blank line cut off from its field.
     """
     draft: Draft | None = None
-    loose: tuple[int, str] | None = None
+    loose: Reject | None = None
     for number, raw in lines:
-        line = raw[:6].replace("\u00a0", " ") + raw[6:]
-        if "PMID" in line[:20]:
-            line = _LEADING_COUNTER.sub("", line)
+        line = _mended(raw)
         match = _TAG.fullmatch(line)
         tag = match.group(1).strip() if match else ""
-        blank = not line.strip()
-        if draft is not None and (blank or tag == "PMID"):
+        ends = tag == "PMID" or not line.strip()
+        if draft is not None and ends:
             yield draft.freeze()
             draft = None
-        if loose is not None and (blank or match):
-            yield Reject(file, f"line {loose[0]}", "text outside any record", excerpt(loose[1]))
+        if loose is not None and (ends or match):
+            yield loose
             loose = None
-        if match:
+        if match or (draft is None and line[:1].isspace() and not ends):
             draft = draft or Draft(number)
-            draft.add(tag, match.group(2) or "")
+            draft.add(tag, (match.group(2) or "") if match else line)
         elif draft is not None:
             draft.extend(line)
-        elif line[:1].isspace() and not blank:
-            draft = Draft(number)
-            draft.add("", line)
-        elif not blank and loose is None and not _COUNTER.fullmatch(line):
-            loose = (number, line)
+        elif loose is None and not ends and not _COUNTER.fullmatch(line):
+            loose = Reject(file, f"line {number}", "text outside any record", excerpt(line))
     if draft is not None:
         yield draft.freeze()
     if loose is not None:
-        yield Reject(file, f"line {loose[0]}", "text outside any record", excerpt(loose[1]))
+        yield loose
+
+
+def _mended(line: str) -> str:
+    """Return `line` without no-break spaces and counters where the tag stands."""
+    line = line[:6].replace("\u00a0", " ") + line[6:]
+    return _LEADING_COUNTER.sub("", line) if "PMID" in line[:20] else line
 
 
 def _joined(pieces: Iterable[Block | Reject]) -> Iterator[Block | Reject]:
@@ -113,7 +114,7 @@ def _joined(pieces: Iterable[Block | Reject]) -> Iterator[Block | Reject]:
 
 
 def _belongs(piece: Block, held: Draft) -> bool:
-    return "PMID" not in piece.tags and not any(held.has(tag) for tag in piece.tags & _ONCE)
+    return "PMID" not in piece.by_tag and not any(held.has(tag) for tag in piece.by_tag.keys() & _ONCE)
 
 
 def _append(held: Draft, piece: Block) -> None:

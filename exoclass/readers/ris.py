@@ -145,7 +145,7 @@ def _fault(block: Block) -> str:
     if block.oversize:
         return f"the record is longer than {MAX_BLOCK:,} characters; an ER line may be missing"
     # TY and ER both lost: the fields of two papers in one record must not become one paper
-    if all(len(set(block.values(tag))) > 1 for tag in ("DO", "TI" if "TI" in block.tags else "T1")):
+    if all(len(set(block.values(tag))) > 1 for tag in ("DO", "TI" if "TI" in block.by_tag else "T1")):
         return "two titles and two DOIs in one record; the TY or ER line between them is missing"
     return ""
 
@@ -160,13 +160,12 @@ def _texts(block: Block, tag: str) -> list[str]:
     A link in the middle of a sentence belongs to the text.
     """
     texts = []
-    for name, lines in block.fields:
-        if name == tag:
-            text = lines[0].strip()
-            for line in map(str.strip, lines[1:]):
-                if not (_STRAY.match(line) and text.endswith((".", "?", "!", ")", "]"))):
-                    text = f"{text} {line}".strip()
-            texts.append(text)
+    for lines in block.by_tag.get(tag, ()):
+        kept = [lines[0].strip()]
+        for line in map(str.strip, lines[1:]):
+            if not (_STRAY.match(line) and kept[-1].endswith((".", "?", "!", ")", "]"))):
+                kept.append(line)
+        texts.append(" ".join(kept).strip())
     return [text for text in texts if text]
 
 

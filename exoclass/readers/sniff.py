@@ -122,7 +122,7 @@ def sniff(head: bytes, file: str = "the input") -> Format:
     """
     refuse_binary(head, file)
     text = decode(head).replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff \t\n\v\f")
-    if not text.strip("\0 \t\n"):
+    if not text.replace("\0", " ").strip():
         raise InputError(f"{file} is empty", "Export the records again, or check that the command before wrote any.")
     if "\0" in text:
         _give_up(file, "binary data")
@@ -184,7 +184,10 @@ def _is_page(text: str) -> bool:
 
 
 def _is_table(text: str) -> bool:
-    lines = [line for line in text.split("\n")[:-1] or [text] if line.strip()]
+    whole, _, cut = text.rpartition("\n")  # the last line may be cut
+    lines = [line for line in whole.split("\n") if line.strip()] or [cut]
+    if not lines[0].strip():
+        return False
     first = lines[0].strip().strip('"').casefold()
     if first in _HEADER_WORDS or first.startswith("sep="):
         return True

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 MAX_BLOCK = 20_000_000
 """Characters kept of one record; a file without record ends must not fill the memory."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
     """The tagged fields of one record, in the order of the file.
 
@@ -28,10 +29,13 @@ class Block:
     fields: tuple[tuple[str, tuple[str, ...]], ...]
     oversize: bool = False
 
-    @property
-    def tags(self) -> frozenset[str]:
-        """The tags that occur."""
-        return frozenset(tag for tag, _ in self.fields)
+    @cached_property
+    def by_tag(self) -> dict[str, list[tuple[str, ...]]]:
+        """The fields by tag, each the list of its values in the order of the file."""
+        found: dict[str, list[tuple[str, ...]]] = {}
+        for tag, lines in self.fields:
+            found.setdefault(tag, []).append(lines)
+        return found
 
     @property
     def head(self) -> str:
@@ -43,7 +47,7 @@ class Block:
 
         Wrapped lines are joined by a blank.
         """
-        return [text for tag in tags for name, lines in self.fields if name == tag and (text := _join(lines))]
+        return [text for tag in tags for lines in self.by_tag.get(tag, ()) if (text := _join(lines))]
 
     def lines(self, *tags: str) -> Iterator[str]:
         """Yield the non-empty lines of the fields with one of `tags`, unjoined and in the order of the file."""

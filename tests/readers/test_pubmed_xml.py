@@ -221,7 +221,7 @@ def test_an_endless_article_is_rejected_and_reading_goes_on(monkeypatch: pytest.
     assert last.source == "here:200012"
 
 
-WORDS = "vesicles heal wounds " * 500
+ADDRESS = "Department of Examples, Nowhere; " * 300
 
 
 class Endless(io.RawIOBase):
@@ -230,7 +230,7 @@ class Endless(io.RawIOBase):
     def __init__(self, articles: int) -> None:
         numbers = itertools.islice(itertools.count(1), articles)
         self._parts: Iterator[bytes] = (
-            article(n, more=f"<Abstract><AbstractText>{WORDS}</AbstractText></Abstract>").encode() for n in numbers
+            article(n, more=f"<Affiliation>{ADDRESS}</Affiliation>").encode() for n in numbers
         )
 
     def read(self, size: int = -1, /) -> bytes:

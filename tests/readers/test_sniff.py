@@ -71,6 +71,7 @@ def test_content_tells_the_format(text: str, expected: Format, encoding: str) ->
         (b"{\n  \"title\": \"Vesicles\"\n}", "JSON over several lines"),
         (b"\x00\x01\x02\x03" * 20, "binary data"),
         (b"\0" * 50, "empty"),
+        (b"\x1c\nno table", "none of the formats"),
         (b"Dear colleague,\nplease find no records here.\n", "none of the formats"),
     ],
 )  # fmt: skip
