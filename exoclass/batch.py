@@ -71,7 +71,7 @@ class RejectsFile:
             return
         if self._file is None:
             try:
-                self._file = self.path.open("w" if self.replace else "x", encoding="utf-8")
+                self._file = self.path.open("w" if self.replace else "x", encoding="utf-8", errors="backslashreplace")
             except FileExistsError as error:
                 raise OutputError(f"{self.path} exists already", "Use --force, or name another --rejects.") from error
             except OSError as error:
@@ -165,13 +165,16 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[TextIO]:
     """
     if path.exists() and not force:
         raise OutputError(f"{path} exists already", "Choose another name, or use --force to replace it.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no regular file, so it is not replaced", "Name a file.")
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:
         raise OutputError(f"{path} cannot be written: {error.strerror}", "Choose another place.") from error
     draft = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="") as out:
+        # file names that are not UTF-8 are written with escapes
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace", newline="") as out:
             yield out
         umask = os.umask(0)
         os.umask(umask)

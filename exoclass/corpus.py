@@ -195,8 +195,10 @@ def _rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | Finding]]:
             except (ValueError, RecursionError) as error:
                 yield number, Finding("unreadable", f"{path}:{number}", f"not a JSON object: {error}")
                 continue
-            fault = Finding("unreadable", f"{path}:{number}", "not a JSON object")
-            yield number, value if isinstance(value, dict) else fault
+            yield (
+                number,
+                value if isinstance(value, dict) else Finding("unreadable", f"{path}:{number}", "no JSON object"),
+            )
         return
     yield from _table_rows(path, lines)
 

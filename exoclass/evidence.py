@@ -12,25 +12,26 @@ from exoclass.records import Evidence
 
 N_TERMS = 5
 
-# A full stop ends a sentence unless it stands in one of these or before a lower-case letter or digit.
+# A full stop ends a sentence unless it stands in one of these or before a lower-case word.
 _ABBREVIATIONS = frozenset(
     "e.g i.e vs cf al fig figs eq no vol approx ca resp inc ltd co st dr prof spp sp var subsp "
     "i.v i.p i.m s.c p.o u.s u.k".split()
 )
-_END = re.compile(r"[.?!]+[\"')\]]*(?=\s+[\"'(\[]?[A-Z0-9Α-Ω])")
+# A sentence can begin with a symbol such as miR-21, circRNA or p-Akt.
+_END = re.compile(r"[.?!]+[\"')\]]*(?=\s+[\"'(\[]?(?:[A-Z0-9Α-Ω]|[a-zα-ω]{1,5}[A-Z0-9-]))")
 _HEADING = re.compile(r"(?<=\s)(?=[A-Z][A-Z /&-]{4,40}:\s)")
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """Return start and end of each sentence, in characters, white space trimmed.
 
-    Section headings in capitals ("METHODS:") begin a sentence of their own text.
+    A line break ends a sentence, and a heading in capitals ("METHODS:") begins one.
 
     >>> text = "Exosomes (e.g. from MSCs) heal. Mice of 3.5 months were used! RESULTS: Fine."
     >>> [text[start:end] for start, end in sentences(text)]
     ['Exosomes (e.g. from MSCs) heal.', 'Mice of 3.5 months were used!', 'RESULTS: Fine.']
     """
-    cuts = {0, len(text)}
+    cuts = {0, len(text), *(match.start() for match in re.finditer("\n", text))}
     for match in _END.finditer(text):
         word = text[: match.start()].rsplit(None, 1)[-1:] or [""]
         bare = word[0].lstrip("([\"'").casefold()

@@ -15,6 +15,23 @@ from exoclass.errors import ModelError, OutputError, TamperedModelError
 MANIFEST = "manifest.json"
 
 
+def check_target(target: Path, *, force: bool) -> None:
+    """Refuse to write a model to where something else is.
+
+    Raises
+    ------
+    OutputError
+        If `target` exists and `force` is false, or if it is neither a model nor an empty folder.
+    """
+    if not target.exists():
+        return
+    if not force:
+        raise OutputError(f"{target} exists already", "Choose another folder, or use --force to replace it.")
+    empty = target.is_dir() and not any(target.iterdir())
+    if not empty and not (target / MANIFEST).is_file():  # --force is to replace a model, never a home folder
+        raise OutputError(f"{target} is no model, so it is not replaced", "Choose another folder.")
+
+
 @contextmanager
 def new_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     """Yield a temporary folder that becomes `target` when the block ends without an error.
@@ -24,10 +41,9 @@ def new_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
     Raises
     ------
     OutputError
-        If `target` exists and `force` is false, or cannot be written.
+        As `check_target`, or if `target` cannot be written.
     """
-    if target.exists() and not force:
-        raise OutputError(f"{target} exists already", "Choose another folder, or use --force to replace it.")
+    check_target(target, force=force)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))

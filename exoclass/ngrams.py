@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from exoclass.backend import Ints
+from exoclass.backend import Bools, Floats, Ints
 
 _TOKEN = re.compile(r"[^\W_]+")
 _CACHE_WORDS = 200_000  # distinct words kept with their n-grams; beyond it the cache starts anew (about 200 MB)
@@ -30,14 +30,15 @@ class Occurrences:
         Shape (n_spans, 2): first the words of the text, then its known longer word n-grams; in characters.
     terms
         Shape (n_spans,): spans with the same number are the same term.
-    owners, features
-        Shape (n_occurrences,): each occurrence of a feature and the span it stands in.
+    owners, features, weights
+        Shape (n_occurrences,): the span in which each feature occurs, its number, and how often it counts.
     """
 
     spans: Ints
     terms: Ints
     owners: Ints
     features: Ints
+    weights: Floats
 
 
 def normal(word: str) -> str:
@@ -85,14 +86,21 @@ class Lexicon:
         Terms in feature order.
     char_ngrams
         Shortest and longest character n-gram.
+    title_weight
+        How often a feature that begins in the first line, the title, counts.
     """
 
     def __init__(
-        self, word_vocabulary: Sequence[str], char_vocabulary: Sequence[str], char_ngrams: tuple[int, int]
+        self,
+        word_vocabulary: Sequence[str],
+        char_vocabulary: Sequence[str],
+        char_ngrams: tuple[int, int],
+        title_weight: int = 1,
     ) -> None:
         self.word_vocabulary = tuple(word_vocabulary)
         self.char_vocabulary = tuple(char_vocabulary)
         self.char_ngrams = char_ngrams
+        self.title_weight = title_weight
         parts = [term.split(" ") for term in self.word_vocabulary]
         known = sorted({word for part in parts for word in part})
         number = {word: index for index, word in enumerate(known)}
@@ -113,12 +121,18 @@ class Lexicon:
         """Return the number of features."""
         return len(self.word_vocabulary) + len(self.char_vocabulary)
 
-    def counts(self, text: str) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]:
-        """Return features in rising order and how often each occurs, for word n-grams and for character n-grams."""
+    def counts(self, text: str) -> tuple[tuple[Ints, Floats], tuple[Ints, Floats]]:
+        """Return features in rising order and how often each counts, for word n-grams and for character n-grams."""
         entries = self._entries(_TOKEN.findall(text))
-        words = np.concatenate([found for _, found, _ in self._word_ngrams(entries)])
-        chars = np.concatenate([self._chars[entry] for entry in entries] or [words[:0]])
-        return _counted(words, 0, len(self.word_vocabulary)), _counted(chars, len(self.word_vocabulary), len(self))
+        title = len(_TOKEN.findall(text.partition("\n")[0]))
+        found = [(features, starts) for _, features, starts in self._word_ngrams(entries)]
+        words = np.concatenate([features for features, _ in found])
+        word_weights = np.concatenate([self._weights(starts < title) for _, starts in found])
+        parts = [self._chars[entry] for entry in entries]
+        chars = np.concatenate(parts or [words[:0]])
+        char_weights = self._weights(np.arange(len(chars)) < sum(map(len, parts[:title])))
+        n_words = len(self.word_vocabulary)
+        return _counted(words, word_weights, 0, n_words), _counted(chars, char_weights, n_words, len(self))
 
     def occurrences(self, text: str) -> Occurrences:
         """Return every feature of a text with the place it stands in."""
@@ -140,7 +154,12 @@ class Lexicon:
         chars = [self._chars[entry] for entry in entries]
         features += chars
         owners.append(np.repeat(np.arange(len(entries)), [len(found) for found in chars]))
-        return Occurrences(*map(np.concatenate, (spans, terms, owners, features)))
+        places, owner = np.concatenate(spans), np.concatenate(owners)
+        weights = self._weights(places[owner, 0] < len(text.partition("\n")[0]))
+        return Occurrences(places, np.concatenate(terms), owner, np.concatenate(features), weights)
+
+    def _weights(self, in_title: Bools) -> Floats:
+        return np.where(in_title, float(self.title_weight), 1.0)
 
     def _forget(self) -> None:
         self._entry: dict[str, int] = {}
@@ -190,7 +209,7 @@ def _key(numbers: Sequence[int] | Sequence[Ints], base: int) -> Ints:
     return key
 
 
-def _counted(features: Ints, start: int, end: int) -> tuple[Ints, Ints]:
-    counts = np.bincount(features - start, minlength=end - start)
+def _counted(features: Ints, weights: Floats, start: int, end: int) -> tuple[Ints, Floats]:
+    counts = np.asarray(np.bincount(features - start, weights, minlength=end - start), dtype=np.float64)
     found = np.flatnonzero(counts)
     return found + start, counts[found]

@@ -41,15 +41,11 @@ class Record:
 
     @property
     def text(self) -> str:
-        """The model input: title and abstract, and nothing else.
+        """The model input: title and abstract on two lines, and nothing else.
 
         MeSH headings and keywords stay out because the records a curator triages do not have them yet.
         """
-        title = self.title.strip()
-        if not self.abstract:
-            return title
-        stop = "" if not title or title[-1] in ".?!" else "."
-        return f"{title}{stop} {self.abstract}".strip()
+        return "\n".join(part for part in (self.title, self.abstract) if part)
 
     @property
     def key(self) -> str:

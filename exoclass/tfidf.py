@@ -35,6 +35,7 @@ class TfidfConfig:
     max_word_features: int
     max_char_features: int
     char_weight: float
+    title_weight: int
     C: float
     max_positive_weight: float
     seed: int
@@ -78,7 +79,7 @@ class TfidfBackend:
             config,
             config.max_char_features,
         )
-        self.lexicon_ = Lexicon(words, chars, config.char_ngrams)
+        self.lexicon_ = Lexicon(words, chars, config.char_ngrams, config.title_weight)
         self.idf_ = np.concatenate([word_idf, char_idf])
         rows = [self._vector(text) for text in texts]
         X = csr_matrix(
@@ -106,15 +107,15 @@ class TfidfBackend:
     def attribute(self, text: str, columns: Sequence[int]) -> Attribution:
         """Return the exact linear contribution of every word and word n-gram to the scores of `columns`.
 
-        The contribution of a feature is shared evenly by its occurrences; that of a character n-gram goes to the word
-        it stands in. So contributions and intercept add up to the score.
+        The contribution of a feature is shared by its occurrences (the title's count more); that of a character n-gram
+        goes to the word it stands in. So contributions and intercept add up to the score.
         """
         found = self.lexicon_.occurrences(text)
         features, values = self._vector(text)
         value = np.zeros(len(self.idf_))
         value[features] = values
-        counts = np.bincount(found.features, minlength=len(self.idf_))
-        share = value[found.features] / counts[found.features]
+        counts = np.bincount(found.features, found.weights, minlength=len(self.idf_))
+        share = value[found.features] * found.weights / counts[found.features]
         weights = np.empty((len(columns), len(found.spans)))
         for row, column in enumerate(columns):
             part = share * self.weights_[found.features, column]
@@ -148,7 +149,9 @@ class TfidfBackend:
             arrays = np.load(folder / "tfidf.npz", allow_pickle=False)
             idf, weights, intercepts = arrays["idf"], arrays["weights"], arrays["intercepts"]
             backend = cls(parse_config(config, TfidfConfig, str(folder / "tfidf.json")))
-            backend.lexicon_ = Lexicon(terms["words"], terms["chars"], backend.config.char_ngrams)
+            backend.lexicon_ = Lexicon(
+                terms["words"], terms["chars"], backend.config.char_ngrams, backend.config.title_weight
+            )
         except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
             raise ModelError(
                 f"{folder} holds no usable TF-IDF model: {error}", "Train or download it again."

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import traceback
 import warnings
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -56,12 +56,20 @@ def main() -> None:
     try:
         app()
     except ExoclassError as error:
-        code, message = error.exit_code, str(error)
+        _fail(str(error), error.exit_code, verbose=verbose)
+    except OSError as error:  # a full disk, say
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}. Mend that, and run it again.", 1, verbose=verbose)
     except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback unasked
-        code, message = 1, f"internal error, {type(error).__name__}: {error}. Please report it with `exoclass -v …`."
+        message = f"internal error, {type(error).__name__}: {error}. Please report it with `exoclass -v …`."
+        _fail(message, 1, verbose=verbose)
+
+
+def _fail(message: str, code: int, *, verbose: bool) -> NoReturn:
+    """Say what went wrong and exit; called while the error is being handled, so that its traceback is at hand."""
     if verbose:
         traceback.print_exc()
-    typer.echo(f"exoclass: {message}", err=True)
+    typer.echo(f"exoclass: {' '.join(message.split())}", err=True)
     sys.exit(code)
 
 

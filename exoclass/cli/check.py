@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from exoclass.cli.options import AsJson, Data, TaxonomyFile, load_taxonomy, note, print_json
+from exoclass.cli.options import AsJson, Data, TaxonomyFile, load_taxonomy, note, print_json, say
 
 FEW = 30
 
@@ -37,10 +37,10 @@ def check_cli(data: Data, taxonomy: TaxonomyFile = None, as_json: AsJson = False
     else:
         for finding in findings:
             grade = "fault" if finding.kind in FAULTS else "warning"
-            typer.echo(f"{finding.position}: {grade}, {finding.kind}: {finding.message}")
+            say(f"{finding.position}: {grade}, {finding.kind}: {finding.message}")
         for label in counts:
             few = f"  fewer than {FEW}" if label["yes"] < FEW else ""
-            typer.echo(f"{label['axis']:<10} {label['id']:<36} {label['yes']:>6} yes {label['unsure']:>5} unsure{few}")
+            say(f"{label['axis']:<10} {label['id']:<36} {label['yes']:>6} yes {label['unsure']:>5} unsure{few}")
     note(f"{len(corpus):,} records fit for training, {len(faults)} faults, {len(findings) - len(faults)} warnings")
     if faults:
         raise typer.Exit(1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from exoclass.cli.options import AsJson, Data, Model, note, print_json
+from exoclass.cli.options import AsJson, Data, Model, note, print_json, say
 
 if TYPE_CHECKING:
     from exoclass.metrics import EvaluationReport
@@ -45,7 +45,7 @@ def evaluate_cli(
     if as_json:
         print_json(to_json(report) | {"seen_in_training": seen})
     else:
-        typer.echo(to_markdown(report), nl=False)
+        say(to_markdown(report).rstrip("\n"))
 
 
 def evaluate(*, data: list[Path], model: str, split: Which, threshold: float | None) -> tuple[EvaluationReport, int]:

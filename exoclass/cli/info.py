@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from exoclass import __version__
-from exoclass.cli.options import AsJson, print_json
+from exoclass.cli.options import AsJson, print_json, say
 
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "lxml", "torch", "transformers", "datasets")
 
@@ -34,16 +34,16 @@ def info_cli(
         print_json(found)
         return
     about = found["model"]
-    typer.echo(f"exoclass {found['exoclass']}, Python {found['python']}")
-    typer.echo(", ".join(f"{package} {number or 'not installed'}" for package, number in found["packages"].items()))
-    typer.echo(f"model {about['id']} in {about['folder']} (files as saved)")
-    typer.echo(f"  backend {about['backend']}, {about['labels']} labels, taxonomy {about['taxonomy']}")
-    typer.echo(f"  trained on {about['corpus']['records']} records: {about['command'] or 'command not recorded'}")
+    say(f"exoclass {found['exoclass']}, Python {found['python']}")
+    say(", ".join(f"{package} {number or 'not installed'}" for package, number in found["packages"].items()))
+    say(f"model {about['id']} in {about['folder']} (files as saved)")
+    say(f"  backend {about['backend']}, {about['labels']} labels, taxonomy {about['taxonomy']}")
+    say(f"  trained on {about['corpus']['records']} records: {about['command'] or 'command not recorded'}")
     for report in about["evaluation"]:
-        typer.echo(f"  {report['name']}, {report['n_records']} records")
+        say(f"  {report['name']}, {report['n_records']} records")
         for axis in report["axes"]:
             scores = f"micro-F1 {axis['micro_f1']['value']:.3f}, macro-F1 {axis['macro_f1']['value']:.3f}"
-            typer.echo(f"    {axis['id']:<10} {scores}, calibration error {axis['calibration_error']:.3f}")
+            say(f"    {axis['id']:<10} {scores}, calibration error {axis['calibration_error']:.3f}")
 
 
 def info(*, model: str) -> dict[str, Any]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import AsJson, TaxonomyFile, load_taxonomy, print_json
+from exoclass.cli.options import AsJson, TaxonomyFile, load_taxonomy, print_json, say
+from exoclass.errors import UsageError
 
 if TYPE_CHECKING:
     from exoclass.taxonomy import Label
@@ -29,6 +30,9 @@ def labels_cli(
     exoclass labels --taxonomy my-taxonomy.toml --json
     """
     loaded = load_taxonomy(taxonomy)
+    known = [found.id for found in loaded.axes]
+    if axis and axis not in known:
+        raise UsageError(f"there is no axis {axis!r}", f"Choose from {', '.join(known)}.")
     chosen = [loaded.axis(axis)] if axis else list(loaded.axes)
     ids = {found.id for found in chosen}
     if as_json:
@@ -43,11 +47,11 @@ def labels_cli(
         )
         return
     for found in chosen:
-        typer.echo(f"{found.id}: {found.question}")
+        say(f"{found.id}: {found.question}")
         for label in loaded.labels:
             if label.axis == found.id:
-                typer.echo(_described(label))
-        typer.echo("")
+                say(_described(label))
+        say("")
 
 
 def _described(label: Label) -> str:

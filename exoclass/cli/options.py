@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
+
+from exoclass.errors import OutputError
 
 if TYPE_CHECKING:
     from exoclass.taxonomy import Taxonomy
@@ -40,9 +43,17 @@ def note(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def say(text: str) -> None:
+    """Write text and a line end to stdout; a reader that stops early (``| head``) does not change the exit code."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        _mute()
+
+
 def print_json(value: Any) -> None:  # noqa: ANN401 - anything JSON takes
     """Write indented JSON to stdout."""
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    say(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def ticks(unit: str) -> Iterable[None]:
@@ -68,9 +79,16 @@ def output(path: Path | None, *, force: bool) -> Iterator[TextIO]:
         with atomic_output(path, force=force) as file:
             yield file
         return
+    if not isinstance(sys.stdout, io.TextIOWrapper):  # it is None when the shell closed it
+        raise OutputError("standard output is closed", "Leave it open, or name a file with -o.")
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # whatever the locale
     try:
         yield sys.stdout
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+        _mute()
         raise typer.Exit(0) from None
+
+
+def _mute() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit

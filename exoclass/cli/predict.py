@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from exoclass.cli.options import Force, Model, note, output, ticks
-from exoclass.errors import UsageError
+from exoclass.errors import InputError, TaxonomyError, UsageError
 
 if TYPE_CHECKING:
     from exoclass.batch import Tally
@@ -62,6 +62,8 @@ def predict_cli(
     efetch -db pubmed -id 30943982 -format medline | exoclass predict -
     """
     paths = files or [Path("-")]
+    if Path("-") in paths and sys.stdin is None:
+        raise InputError("standard input is closed", "Name a file: exoclass predict new.nbib")
     if not files and sys.stdin.isatty():
         raise UsageError("there is nothing to read", "Name a file: exoclass predict new.nbib")
     shown = format or (_SUFFIXES.get(out.suffix.lower(), "jsonl") if out else "jsonl")
@@ -110,8 +112,11 @@ def predict(
     for axis in axes:
         if axis not in tagged:
             raise UsageError(f"there is no axis {axis!r} to show", f"Choose from {', '.join(tagged)}.")
-    for label in labels:
-        clf.taxonomy.column(label)
+    for label in sorted(labels):
+        try:
+            clf.taxonomy.column(label)
+        except TaxonomyError as error:
+            raise UsageError(error.cause, error.remedy) from error
     view = View(axes=tuple(axis for axis in tagged if not axes or axis in axes), labels=labels, all_scores=all_scores)
     kept = _rejects_path(rejects, out, force=force)
     with output(out, force=force) as stream, RejectsFile(kept, replace=force or rejects is None) as rejected:
@@ -134,6 +139,8 @@ def predict(
 def _rejects_path(rejects: Path | None, out: Path | None, *, force: bool) -> Path:
     """Return where rejects go: as asked, else a free name beside the output or in the current folder."""
     if rejects is not None:
+        if out is not None and rejects.absolute() == out.absolute():
+            raise UsageError(f"--output and --rejects both name {out}", "Give each a file of its own.")
         return rejects
     first = Path("exoclass-rejects.jsonl") if out is None or str(out) == "-" else Path(f"{out}.rejects.jsonl")
     path, number = first, 2

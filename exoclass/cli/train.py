@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import AsJson, Data, Force, TaxonomyFile, load_taxonomy, note, print_json
+from exoclass.cli.options import AsJson, Data, Force, TaxonomyFile, load_taxonomy, note, print_json, say
 
 if TYPE_CHECKING:
     from exoclass.metrics import EvaluationReport
@@ -44,7 +44,7 @@ def train_cli(
     if as_json:
         print_json([to_json(report) for report in reports])
     else:
-        typer.echo("\n".join(to_markdown(report) for report in reports), nl=False)
+        say("\n".join(to_markdown(report) for report in reports).rstrip("\n"))
     note(f"model written to {out}")
 
 
@@ -54,10 +54,9 @@ def train(
     """Train on labelled files, save the model, and return its scores."""
     from exoclass import training
     from exoclass.corpus import Corpus
-    from exoclass.errors import OutputError
+    from exoclass.manifest import check_target
 
-    if out.exists() and not force:  # said now, not after minutes of training
-        raise OutputError(f"{out} exists already", "Choose another folder, or use --force to replace it.")
+    check_target(out, force=force)  # said now, not after minutes of training
     labels = load_taxonomy(taxonomy)
     corpus = Corpus.load(data, labels)
     settings = training.TrainConfig.load(config)

@@ -1,0 +1,120 @@
+"""What many tests share: the shipped taxonomy, labelled records, a tiny real model, a way to run exoclass."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from exoclass.corpus import Corpus
+from exoclass.records import Record
+from exoclass.taxonomy import Taxonomy
+from exoclass.training import TrainConfig, train
+
+ROOT = Path(__file__).parent.parent
+DATA = ROOT / "data" / "exosome_therapy.jsonl"
+TINY = ROOT / "tests" / "fixtures" / "tiny.toml"
+PER_SCOPE = 12
+
+ABSTRACT = (
+    "Chronic wounds are slow to close. Exosomes from mesenchymal stem cells were injected around skin wounds of "
+    "diabetic mice. Closure was faster, and new vessels grew in the wound bed (P < 0.05). The vesicles carried "
+    "microRNA that restrained inflammation. Exosomes may become a cell-free therapy for wound healing."
+)
+
+
+class Run(Protocol):
+    """Runs ``python -m exoclass`` with the given arguments and returns what it wrote and its exit code."""
+
+    def __call__(
+        self, *args: str | Path, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def make_record(
+    title: str = "Exosomes of stem cells speed wound healing in diabetic mice",
+    abstract: str = ABSTRACT,
+    *,
+    pmid: str | None = None,
+    doi: str | None = None,
+    source: str = "",
+    flags: tuple[str, ...] = (),
+) -> Record:
+    """Return a record about the therapy of wounds, or with whatever title and abstract are given."""
+    return Record(title=title, abstract=abstract, pmid=pmid, doi=doi, source=source, flags=flags)
+
+
+def clean_environment() -> dict[str, str]:
+    """Return the environment without anything that changes how Python or exoclass behave."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "EXOCLASS", "COV"))}
+    return kept | {"NO_COLOR": "1", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+
+
+@pytest.fixture(scope="session")
+def taxonomy() -> Taxonomy:
+    """Return the shipped taxonomy."""
+    return Taxonomy.load()
+
+
+@pytest.fixture(scope="session")
+def labelled(taxonomy: Taxonomy) -> Corpus:
+    """Return the first records of each scope in the shipped labelled set, in the order of the file."""
+    seen: Counter[str] = Counter()
+    chosen = []
+    for item in Corpus.load([DATA], taxonomy):
+        [scope] = [label.id for label in taxonomy.labels if label.axis == "scope" and label.id in item.labels] or [""]
+        seen[scope] += 1
+        if scope and seen[scope] <= PER_SCOPE:
+            chosen.append(item)
+    return Corpus(tuple(chosen))
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> TrainConfig:
+    """Return the configuration of the tiny model."""
+    return TrainConfig.load(TINY)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(
+    labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the folder of a real model trained on `labelled`; tests that change it copy it first."""
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="labels without a positive example")  # few records, many labels
+        clf, _ = train(labelled, taxonomy, tiny_config)
+    clf.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def record() -> Record:
+    """Return one record with title and abstract."""
+    return make_record()
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Return a function that runs exoclass in a process of its own."""
+
+    def call(
+        *args: str | Path, stdin: str = "", cwd: Path | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "exoclass", *map(str, args)],
+            input=stdin,
+            cwd=cwd,
+            env=clean_environment() | (env or {}),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    return call
