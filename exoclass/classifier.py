@@ -26,6 +26,9 @@ SCHEMA = 1
 DEFAULT_MODEL = "tfidf"
 METADATA = "exoclass.json"
 
+UNSURE_FLAGS = frozenset({"no_abstract", "non_english"})
+"""Records so flagged are "review" at most: a title alone, or another language than that of the training data."""
+
 _BACKENDS = {"tfidf": ("exoclass.tfidf", "TfidfBackend")}
 _DECISIONS: dict[int, Decision] = {NO: "no", REVIEW: "review", YES: "yes"}
 
@@ -125,7 +128,7 @@ class Classifier:
             probs = self.probabilities([record.text for record in batch])
             decisions = self.calibrator.decide(probs, threshold=threshold)
             for record, row, decided in zip(batch, probs, decisions, strict=True):
-                if not record.abstract:  # a title alone is never enough to be sure
+                if UNSURE_FLAGS & set(record.flags):
                     decided = np.minimum(decided, REVIEW)
                 yield self._prediction(record, row, decided, explain)
 

@@ -192,13 +192,11 @@ def _rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | Finding]]:
         for number, line in lines:
             try:
                 value = json.loads(line)
+                if not isinstance(value, dict):
+                    raise ValueError("it is another value")
+                yield number, value
             except (ValueError, RecursionError) as error:
                 yield number, Finding("unreadable", f"{path}:{number}", f"not a JSON object: {error}")
-                continue
-            yield (
-                number,
-                value if isinstance(value, dict) else Finding("unreadable", f"{path}:{number}", "no JSON object"),
-            )
         return
     yield from _table_rows(path, lines)
 
@@ -292,8 +290,7 @@ def _ids(value: object) -> tuple[str, ...] | None:
     if value is None or value == "":
         return None
     if isinstance(value, str):
-        parts = value.replace("|", ";").replace(",", ";").split(";")
-        return tuple(part.strip() for part in parts if part.strip())
+        return tuple(part.strip() for part in value.replace("|", ";").replace(",", ";").split(";") if part.strip())
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return tuple(value)
     raise ValueError(f"labels should be text or a list of texts, not {value!r}")

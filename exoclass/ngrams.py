@@ -17,6 +17,7 @@ import numpy as np
 from exoclass.backend import Bools, Floats, Ints
 
 _TOKEN = re.compile(r"[^\W_]+")
+_NONE: Ints = np.zeros(0, dtype=np.int64)
 _CACHE_WORDS = 200_000  # distinct words kept with their n-grams; beyond it the cache starts anew (about 200 MB)
 
 
@@ -47,7 +48,9 @@ def normal(word: str) -> str:
     >>> normal("CO₂"), normal("TGF")
     ('co2', 'tgf')
     """
-    return unicodedata.normalize("NFKC", word).casefold()
+    return (
+        unicodedata.normalize("NFKC", word).casefold().replace(" ", "")
+    )  # a few letters are resolved to several words
 
 
 def tokens(text: str) -> list[str]:
@@ -126,10 +129,10 @@ class Lexicon:
         entries = self._entries(_TOKEN.findall(text))
         title = len(_TOKEN.findall(text.partition("\n")[0]))
         found = [(features, starts) for _, features, starts in self._word_ngrams(entries)]
-        words = np.concatenate([features for features, _ in found])
-        word_weights = np.concatenate([self._weights(starts < title) for _, starts in found])
+        words = np.concatenate([_NONE, *(features for features, _ in found)])
+        word_weights = self._weights(np.concatenate([_NONE, *(starts for _, starts in found)]) < title)
         parts = [self._chars[entry] for entry in entries]
-        chars = np.concatenate(parts or [words[:0]])
+        chars = np.concatenate([_NONE, *parts])
         char_weights = self._weights(np.arange(len(chars)) < sum(map(len, parts[:title])))
         n_words = len(self.word_vocabulary)
         return _counted(words, word_weights, 0, n_words), _counted(chars, char_weights, n_words, len(self))
@@ -140,7 +143,7 @@ class Lexicon:
         entries = self._entries([match.group() for match in matches])
         numbers = np.array(entries, dtype=np.int64)
         bounds = np.array([match.span() for match in matches], dtype=np.int64).reshape(-1, 2)
-        spans, terms, owners, features = [bounds], [numbers], [], []
+        spans, terms, owners, features = [bounds], [numbers], [_NONE], [_NONE]
         count = len(entries)
         for size, found, starts in self._word_ngrams(entries):
             features.append(found)
@@ -191,7 +194,8 @@ class Lexicon:
         """Yield size, features and first words of the known word n-grams, size by size."""
         numbers = np.array(entries, dtype=np.int64)
         for size, (known, feature) in self._ngrams.items():
-            windows = [numbers[offset : len(numbers) - size + 1 + offset] for offset in range(size)]
+            count = max(len(numbers) - size + 1, 0)
+            windows = [numbers[offset : offset + count] for offset in range(size)]
             keys = _key(windows, self._base)
             position = np.minimum(np.searchsorted(known, keys), len(known) - 1)
             hit = known[position] == keys

@@ -187,7 +187,10 @@ def _table(raw: dict[str, Any], key: str, file: str) -> dict[str, Any]:
 def _axis(axis_id: str, raw: dict[str, Any], file: str) -> Axis:
     known = {"name": str, "question": str, "single": bool, "applies_to": list, "max_labels": int}
     for key, value in raw.items():
-        if key not in known or not isinstance(value, known[key]):
+        sound = key in known and type(value) is known[key]
+        if key == "applies_to" and sound:
+            sound = all(isinstance(scope, str) for scope in value)
+        if not sound or (key == "max_labels" and value < 0):
             raise TaxonomyError(f"{file}: axis {axis_id!r}: {key} = {value!r} is not understood", "Mend that line.")
     if not raw.get("name") or not raw.get("question"):
         raise TaxonomyError(f"{file}: axis {axis_id!r} lacks name or question", "Add both.")

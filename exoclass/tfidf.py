@@ -8,6 +8,8 @@ the same pipeline written by hand in scikit-learn.
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,9 +20,14 @@ from numpy.typing import NDArray
 
 from exoclass.backend import Attribution, Bools, Floats, Ints
 from exoclass.config import parse_config
-from exoclass.errors import ConfigError, ModelError
+from exoclass.errors import ConfigError, CorpusError, ModelError
 from exoclass.ngrams import Lexicon, char_terms, tokens, word_terms
 
+# What reading files that are not what they should be can raise.
+_UNREADABLE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RecursionError),
+    *(ValueError, LookupError, TypeError, AttributeError, ConfigError),
+)
 _NEVER = -8.0  # raw score of a label without a single positive example
 
 
@@ -111,11 +118,13 @@ class TfidfBackend:
         goes to the word it stands in. So contributions and intercept add up to the score.
         """
         found = self.lexicon_.occurrences(text)
-        features, values = self._vector(text)
-        value = np.zeros(len(self.idf_))
-        value[features] = values
-        counts = np.bincount(found.features, found.weights, minlength=len(self.idf_))
-        share = value[found.features] * found.weights / counts[found.features]
+        counts = np.asarray(np.bincount(found.features, found.weights, minlength=len(self.idf_)), dtype=np.float64)
+        features = np.flatnonzero(counts)
+        split = np.searchsorted(features, len(self.lexicon_.word_vocabulary))
+        blocks = [(block, counts[block]) for block in (features[:split], features[split:])]
+        each = np.zeros(len(self.idf_))  # what one occurrence that counts once adds to the vector
+        each[features] = self._values(blocks) / counts[features]
+        share = each[found.features] * found.weights
         weights = np.empty((len(columns), len(found.spans)))
         for row, column in enumerate(columns):
             part = share * self.weights_[found.features, column]
@@ -146,20 +155,23 @@ class TfidfBackend:
         try:
             config = json.loads((folder / "tfidf.json").read_text(encoding="utf-8"))
             terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-            arrays = np.load(folder / "tfidf.npz", allow_pickle=False)
-            idf, weights, intercepts = arrays["idf"], arrays["weights"], arrays["intercepts"]
+            with np.load(folder / "tfidf.npz", allow_pickle=False) as arrays:
+                idf, intercepts = arrays["idf"].astype(np.float64), arrays["intercepts"].astype(np.float64)
+                weights = arrays["weights"].astype(np.float32)
             backend = cls(parse_config(config, TfidfConfig, str(folder / "tfidf.json")))
             backend.lexicon_ = Lexicon(
                 terms["words"], terms["chars"], backend.config.char_ngrams, backend.config.title_weight
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, ConfigError) as error:
+        except _UNREADABLE as error:
             raise ModelError(
                 f"{folder} holds no usable TF-IDF model: {error}", "Train or download it again."
             ) from error
-        if not len(backend.lexicon_) == len(idf) == len(weights) or weights.shape[1:] != intercepts.shape:
+        n_features = (len(backend.lexicon_),)
+        if idf.shape != n_features or intercepts.ndim != 1 or weights.shape != n_features + intercepts.shape:
             raise ModelError(f"{folder}: vocabulary and weights do not fit each other", "Train or download it again.")
-        backend.idf_ = idf.astype(np.float64)
-        backend.weights_, backend.intercepts_ = weights.astype(np.float32), intercepts.astype(np.float64)
+        if not all(np.isfinite(array).all() for array in (idf, weights, intercepts)):
+            raise ModelError(f"{folder}: a weight is no number", "Train or download it again.")
+        backend.idf_, backend.weights_, backend.intercepts_ = idf, weights, intercepts
         return backend
 
     def _fit_label(self, X: object, y: Bools) -> tuple[NDArray[np.float64], float]:
@@ -182,14 +194,18 @@ class TfidfBackend:
         return model.coef_[0], float(model.intercept_[0])
 
     def _vector(self, text: str) -> tuple[Ints, Floats]:
-        """Return the features of a text in rising order and their values; words and characters have length one each."""
+        """Return the features of a text in rising order and their values."""
+        blocks = self.lexicon_.counts(text)
+        return np.concatenate([features for features, _ in blocks]), self._values(blocks)
+
+    def _values(self, blocks: Sequence[tuple[Ints, Floats]]) -> Floats:
+        """Return the values of word and character features from their counts; each block is scaled to its length."""
         parts = []
-        for (features, counts), weight in zip(self.lexicon_.counts(text), (1.0, self.config.char_weight), strict=True):
+        for (features, counts), weight in zip(blocks, (1.0, self.config.char_weight), strict=True):
             values = (1.0 + np.log(counts)) * self.idf_[features]
             length = float(np.sqrt(values @ values))
-            parts.append((features, values * (weight / length if length else 0.0)))
-        (words, word_values), (chars, char_values) = parts
-        return np.concatenate([words, chars]), np.concatenate([word_values, char_values])
+            parts.append(values * (weight / length if length else 0.0))
+        return np.concatenate(parts)
 
 
 def _vocabulary(
@@ -202,7 +218,14 @@ def _vocabulary(
     """
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    vectorizer = TfidfVectorizer(analyzer=analyzer, min_df=config.min_df, max_df=config.max_df).fit(split)
+    vectorizer = TfidfVectorizer(analyzer=analyzer, min_df=config.min_df, max_df=config.max_df)
+    try:
+        vectorizer.fit(split)
+    except ValueError as error:  # no term is left
+        raise CorpusError(
+            f"the {len(split)} texts share no terms to learn from",
+            "Give it more records, or a lower min_df or higher max_df.",
+        ) from error
     idf = dict(zip(vectorizer.get_feature_names_out(), vectorizer.idf_.astype(np.float32).tolist(), strict=True))
     kept = sorted(sorted(idf, key=lambda term: (idf[term], term))[:limit])
     return kept, np.array([idf[term] for term in kept])

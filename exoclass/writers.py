@@ -6,6 +6,7 @@ import csv
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, TextIO
 
 from exoclass.records import Prediction, Record, Tag
@@ -132,8 +133,10 @@ def _tag_with_evidence(tag: Tag) -> dict[str, Any]:
 
 def _write_table(predictions: Iterable[Prediction], out: TextIO, view: View, *, delimiter: str) -> None:
     writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    stream = iter(predictions)
+    first = next(stream, None)  # before the header: a file that cannot be read leaves nothing on stdout
     writer.writerow(_COLUMNS)
-    for prediction in predictions:
+    for prediction in chain([first] if first else [], stream):
         cells = _cells(prediction, view)
         writer.writerow([_safe(cells.get(name, "")) for name in _COLUMNS])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 import subprocess
@@ -11,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tests.conftest import ROOT, clean_environment
+from conftest import ROOT, clean_environment
 
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -133,15 +133,15 @@ def test_no_module_is_too_long_to_read(path: Path) -> None:
 def test_whatever_is_public_is_explained(name: str) -> None:
     tree = ast.parse(NAMES[name].read_text(encoding="utf-8"))
     assert ast.get_docstring(tree), f"{name} has no docstring"
-    silent = []
-    for scope in [tree, *(node for node in tree.body if isinstance(node, ast.ClassDef))]:
-        if isinstance(scope, ast.ClassDef) and scope.name.startswith("_"):
-            continue
-        for node in scope.body:
-            known = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-            if known and not node.name.startswith("_") and not ast.get_docstring(node):
-                overload = any(isinstance(mark, ast.Name) and mark.id == "overload" for mark in node.decorator_list)
-                silent += [] if overload else [f"{name}.{node.name}"]
+    bodies = [tree.body]
+    bodies += [node.body for node in tree.body if isinstance(node, ast.ClassDef) and not node.name.startswith("_")]
+    public = [
+        node
+        for node in itertools.chain(*bodies)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and not node.name.startswith("_")
+    ]
+    overloads = [node for node in public if any(ast.unparse(mark) == "overload" for mark in node.decorator_list)]
+    silent = [node.name for node in public if node not in overloads and not ast.get_docstring(node)]
     assert not silent
 
 

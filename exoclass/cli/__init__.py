@@ -27,9 +27,17 @@ app = typer.Typer(
 )
 
 
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"exoclass {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def exoclass(
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_show_version)
+    ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show tracebacks.")] = False,
 ) -> None:
     """Tag abstracts on exosome (extracellular-vesicle) therapy: scope, disease areas, therapeutic mechanisms.
@@ -40,9 +48,6 @@ def exoclass(
     exoclass predict export.ris -o tagged.ris     tags as keywords for Zotero and EndNote
     exoclass train labels.jsonl -o my-model       a model of your own
     """
-    if version:
-        typer.echo(f"exoclass {__version__}")
-        raise typer.Exit
 
 
 for command in (predict, train, evaluate, check, labels, info):
