@@ -48,7 +48,7 @@ class Backend(Protocol):
 
     name: ClassVar[str]
 
-    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools) -> Self:
+    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = ()) -> Self:
         """Learn one score per column.
 
         Parameters
@@ -59,6 +59,8 @@ class Backend(Protocol):
             Shape (n, n_labels), True where the label holds.
         mask
             Shape (n, n_labels), False where the label was not annotated; such cells are not learnt from.
+        single
+            Columns of which exactly one holds per record.
         """
 
     def scores(self, texts: Sequence[str]) -> Floats:

@@ -19,6 +19,7 @@ from exoclass.backend import Bools, Floats
 
 YES, REVIEW, NO = 2, 1, 0
 _EPS = 1e-6
+_LEARNED = ("slopes", "offsets", "thresholds", "low", "high")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,8 @@ class Calibrator:
                 self._fit_single(axis, scores, Y, mask)
             else:
                 self._fit_multi(axis, scores, Y, mask)
+        for name in _LEARNED:  # rounded here, so that a loaded model decides as the one that was saved
+            setattr(self, name + "_", getattr(self, name + "_").round(6))
         return self
 
     def probabilities(self, scores: Floats) -> Floats:
@@ -109,23 +112,24 @@ class Calibrator:
                 continue
             lower, upper = (low[columns], high[columns]) if threshold is None else (threshold, threshold)
             decisions[:, columns] = np.where(part >= upper, YES, np.where(part >= lower, REVIEW, NO))
-            _settle_exclusive(decisions, probs, axis)
+            _settle_exclusive(decisions, probs, axis, NO if forced or threshold is not None else REVIEW)
         return decisions
 
     def to_dict(self) -> dict[str, Any]:
         """Return the learned values, ready for JSON."""
-        names = ("slopes", "offsets", "thresholds", "low", "high")
-        return {name: [round(float(value), 6) for value in getattr(self, name + "_")] for name in names}
+        return {name: [round(float(value), 6) for value in getattr(self, name + "_")] for name in _LEARNED}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], axes: Sequence[AxisColumns], config: CalibrationConfig) -> Self:
         """Build a fitted calibrator from what `to_dict` returned; raises KeyError, TypeError or ValueError."""
         calibrator = cls(axes, config)
         n_labels = sum(len(axis.columns) for axis in axes)
-        for name in ("slopes", "offsets", "thresholds", "low", "high"):
+        for name in _LEARNED:
             array = np.array(values[name], dtype=np.float64)
             if array.shape != (n_labels,):
                 raise ValueError(f"{name} has {array.size} values for {n_labels} labels")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} has a value that is no number")
             setattr(calibrator, name + "_", array)
         return calibrator
 
@@ -166,15 +170,18 @@ class Calibrator:
         self.low_[columns], self.high_[columns] = _sigmoid(cuts - width), _sigmoid(cuts + width)
 
 
-def _settle_exclusive(decisions: NDArray[np.int8], probs: Floats, axis: AxisColumns) -> None:
-    """Let a label that stands alone hold only where it beats every other label of its axis."""
+def _settle_exclusive(decisions: NDArray[np.int8], probs: Floats, axis: AxisColumns, beside: int) -> None:
+    """Let a label that stands alone hold only where it beats every other label of its axis.
+
+    The others are at most `beside` where it holds.
+    """
     others = [column for column in axis.columns if column not in axis.exclusive]
     for column in axis.exclusive:
         rivals = [*others, *(rival for rival in axis.exclusive if rival != column)]
         beaten = (decisions[:, rivals] == YES).any(axis=1) & (probs[:, rivals].max(axis=1) >= probs[:, column])
         decisions[beaten, column] = NO
         alone = decisions[:, column] == YES
-        decisions[np.ix_(alone, rivals)] = np.minimum(decisions[np.ix_(alone, rivals)], REVIEW)
+        decisions[np.ix_(alone, rivals)] = np.minimum(decisions[np.ix_(alone, rivals)], beside)
 
 
 def _fit_platt(scores: Floats, y: Bools, prior: tuple[float, float], strength: float) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ import numpy as np
 from exoclass.backend import Backend, Floats
 from exoclass.calibration import NO, REVIEW, YES, AxisColumns, CalibrationConfig, Calibrator
 from exoclass.config import parse_config, shipped
-from exoclass.errors import ConfigError, IncompatibleModelError, ModelError, TaxonomyError
+from exoclass.errors import ConfigError, IncompatibleModelError, ModelError, TaxonomyError, UsageError
 from exoclass.evidence import evidence, sentences
 from exoclass.manifest import new_folder, verify
 from exoclass.modelcard import model_card
@@ -123,11 +123,15 @@ class Classifier:
         explain
             Give the evidence for each tag that is "yes" or "review".
         """
+        if batch_size < 1:
+            raise UsageError(f"a batch of {batch_size} records is none", "Use a batch size of 1 or more.")
         stream = iter(records)
         while batch := list(islice(stream, batch_size)):
             probs = self.probabilities([record.text for record in batch])
             decisions = self.calibrator.decide(probs, threshold=threshold)
             for record, row, decided in zip(batch, probs, decisions, strict=True):
+                if not record.abstract and "no_abstract" not in record.flags:  # made by hand, not by a reader
+                    record = replace(record, flags=(*record.flags, "no_abstract"))
                 if UNSURE_FLAGS & set(record.flags):
                     decided = np.minimum(decided, REVIEW)
                 yield self._prediction(record, row, decided, explain)
@@ -212,13 +216,13 @@ class Classifier:
         try:
             content = json.loads((folder / METADATA).read_text(encoding="utf-8"))
             schema = int(content["schema"])
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(f"{folder} has no readable {METADATA}", "Train or download it again.") from error
         if schema > SCHEMA:
             raise IncompatibleModelError(f"{folder} was made by a newer exoclass (schema {schema})", "Update exoclass.")
         try:
             return cls._build(folder, content, digest, taxonomy)
-        except (KeyError, TypeError, ValueError, TaxonomyError, ConfigError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, TaxonomyError, ConfigError) as error:
             raise ModelError(f"{folder}: {METADATA} is faulty: {error}", "Train or download it again.") from error
 
     @classmethod

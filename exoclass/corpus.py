@@ -114,10 +114,7 @@ class Corpus(Sequence[LabeledRecord]):
     @property
     def fingerprint(self) -> str:
         """The sha256 of texts and labels, whatever their order."""
-        rows = sorted(
-            "\t".join([item.group, item.record.text, *sorted(item.labels), "?", *sorted(item.unsure)])
-            for item in self.items
-        )
+        rows = sorted("\t".join([item.group, item.record.text, *_states(item)]) for item in self.items)
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     def select(self, *splits: Split) -> Corpus:
@@ -294,6 +291,10 @@ def _ids(value: object) -> tuple[str, ...] | None:
     if isinstance(value, list) and all(isinstance(part, str) for part in value):
         return tuple(value)
     raise ValueError(f"labels should be text or a list of texts, not {value!r}")
+
+
+def _states(item: LabeledRecord) -> list[str]:
+    return [*sorted(item.labels), "?", *sorted(item.unsure), "of", *sorted(item.annotated)]
 
 
 def _fraction(key: str) -> float:

@@ -19,7 +19,7 @@ _ABBREVIATIONS = frozenset(
 )
 # A sentence can begin with a symbol such as miR-21, circRNA or p-Akt.
 _END = re.compile(r"[.?!]+[\"')\]]*(?=\s+[\"'(\[]?(?:[A-Z0-9Α-Ω]|[a-zα-ω]{1,5}[A-Z0-9-]))")
-_HEADING = re.compile(r"(?<=\s)(?=[A-Z][A-Z /&-]{4,40}:\s)")
+_HEADING = re.compile(r"(?<=\s)[A-Z][A-Z /&-]{4,40}:\s")
 
 
 def sentences(text: str) -> list[tuple[int, int]]:

@@ -78,7 +78,7 @@ def verify(folder: Path) -> str:
         content = (folder / MANIFEST).read_bytes()
         listed = json.loads(content)["files"]
         entries = {str(name): str(digest) for name, digest in listed.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ModelError(
             f"{folder} has no readable {MANIFEST}", "It is no exoclass model; name another one."
         ) from error

@@ -103,7 +103,7 @@ def train(
     progress(f"fitting the final model on {len(corpus)} records")
     Y, mask = corpus.binarize(taxonomy)
     _warn_without_positives(taxonomy, Y & mask)
-    backend = new_backend(config).fit(corpus.texts, Y, mask)
+    backend = new_backend(config).fit(corpus.texts, Y, mask, single=_single(taxonomy))
     calibrator = Calibrator(axis_columns(taxonomy), config.calibration).fit(out_of_fold.scores, Y, mask)
     positives = (Y & mask).sum(axis=0)
     metadata = Metadata(
@@ -156,7 +156,8 @@ def cross_scores(
         progress(f"cross-validation, fold {fold + 1} of {config.validation.folds}")
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         if len(outside):
-            backend = new_backend(config).fit([texts[i] for i in inside], Y[inside], mask[inside])
+            backend = new_backend(config)
+            backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=_single(taxonomy))
             scores[outside] = backend.scores([texts[i] for i in outside])
     return OutOfFold(scores, folds)
 
@@ -170,6 +171,10 @@ def new_backend(config: TrainConfig) -> Backend:
 def group_digest(group: str) -> str:
     """Return the short hash by which a model remembers a paper it was trained on."""
     return hashlib.sha256(group.encode()).hexdigest()[:12]
+
+
+def _single(taxonomy: Taxonomy) -> list[int]:
+    return [column for axis in taxonomy.axes if axis.single for column in taxonomy.columns(axis.id)]
 
 
 def _cross_validated(

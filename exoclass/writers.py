@@ -184,6 +184,7 @@ def _ris(prediction: Prediction, view: View) -> Iterator[tuple[str, str]]:
         yield "AN", record.pmid
         yield "DB", "PubMed"
         yield "UR", f"https://pubmed.ncbi.nlm.nih.gov/{record.pmid}/"
+    yield from (("M3", kind) for kind in record.publication_types)  # "Retracted Publication" must not get lost
     yield from (("KW", word) for word in _keywords(record))
     scope = prediction.scope
     yield "KW", f"exoclass:{'review:' if scope.decision == 'review' else ''}scope:{scope.id}"
@@ -198,7 +199,9 @@ def _ris(prediction: Prediction, view: View) -> Iterator[tuple[str, str]]:
 
 
 def _keywords(record: Record) -> list[str]:
-    return list(dict.fromkeys([*record.keywords, *record.mesh_terms]))
+    """Return keywords and MeSH headings without the tags that an earlier run wrote."""
+    words = dict.fromkeys([*record.keywords, *record.mesh_terms])
+    return [word for word in words if not word.startswith("exoclass:")]
 
 
 def _known(*pairs: tuple[str, str | None]) -> Iterator[tuple[str, str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from exoclass.corpus import Corpus
 from exoclass.records import Record
@@ -27,6 +28,11 @@ ABSTRACT = (
     "diabetic mice. Closure was faster, and new vessels grew in the wound bed (P < 0.05). The vesicles carried "
     "microRNA that restrained inflammation. Exosomes may become a cell-free therapy for wound healing."
 )
+
+
+# No test may fail because the machine is slow.
+settings.register_profile("exoclass", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("exoclass")
 
 
 class Run(Protocol):
