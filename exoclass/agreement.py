@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 from exoclass.errors import CorpusError
 from exoclass.taxonomy import Taxonomy
@@ -60,7 +61,7 @@ class Agreement:
 Distance = Callable[[frozenset[str], frozenset[str]], float]
 
 
-def read_passes(path: Path, taxonomy: Taxonomy) -> dict[str, dict[str, Judgement]]:
+def read_passes(paths: Sequence[Path], taxonomy: Taxonomy) -> dict[str, dict[str, Judgement]]:
     """Read JSON Lines with ``id``, ``annotator``, ``scope``, ``disease``, ``mechanism``, ``unsure``.
 
     Returns
@@ -74,30 +75,33 @@ def read_passes(path: Path, taxonomy: Taxonomy) -> dict[str, dict[str, Judgement
         Names file and line of a row that is not understood; `TaxonomyError` for an unknown label.
     """
     passes: dict[str, dict[str, Judgement]] = defaultdict(dict)
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CorpusError(f"{path} cannot be read: {error}", "Name a JSON Lines file in UTF-8.") from error
-    for number, line in enumerate(lines, start=1):
+    for path in paths:
         try:
-            row = json.loads(line)
-            labels = {
-                axis.id: frozenset([row[axis.id]] if axis.single else row[axis.id])
-                for axis in taxonomy.axes
-                if row[axis.id] is not None
-            }
-            judgement = Judgement(labels, frozenset(row["unsure"]))
-            annotator, key = str(row["annotator"]), str(row["id"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise CorpusError(
-                f"{path}:{number}: not a judgement: {error}", "See data/README.md for its keys."
-            ) from error
-        for label_id in judgement.unsure.union(*judgement.labels.values()):
-            taxonomy.column(label_id)
-        if key in passes[annotator]:
-            raise CorpusError(f"{path}:{number}: {annotator} judged {key} twice", "Keep one of the two lines.")
-        passes[annotator][key] = judgement
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise CorpusError(f"{path} cannot be read: {error}", "Name a JSON Lines file in UTF-8.") from error
+        for number, line in enumerate(lines, start=1):
+            try:
+                annotator, key, judgement = _judgement(json.loads(line), taxonomy)
+            except (ValueError, KeyError, TypeError) as error:
+                cause = f"{path}:{number}: not a judgement: {error!r}"
+                raise CorpusError(cause, "Its keys are id, annotator, scope, disease, mechanism, unsure.") from error
+            if key in passes[annotator]:
+                raise CorpusError(f"{path}:{number}: {annotator} judged {key} twice", "Keep one of the two lines.")
+            passes[annotator][key] = judgement
     return dict(passes)
+
+
+def _judgement(row: dict[str, Any], taxonomy: Taxonomy) -> tuple[str, str, Judgement]:
+    labels = {
+        axis.id: frozenset([row[axis.id]] if axis.single else row[axis.id])
+        for axis in taxonomy.axes
+        if row[axis.id] is not None
+    }
+    judgement = Judgement(labels, frozenset(row["unsure"]))
+    for label_id in judgement.unsure.union(*labels.values()):
+        taxonomy.column(label_id)
+    return str(row["annotator"]), str(row["id"]), judgement
 
 
 def agreement(passes: dict[str, dict[str, Judgement]], taxonomy: Taxonomy) -> list[Agreement]:

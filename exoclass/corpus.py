@@ -5,7 +5,6 @@ An axis that was not annotated is missing, not negative, and "unsure" is neither
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,14 +15,15 @@ from typing import Any, Literal, overload
 import numpy as np
 
 from exoclass.backend import Bools, Ints
-from exoclass.errors import CorpusError, InputError, TaxonomyError
+from exoclass.errors import CorpusError, TaxonomyError
 from exoclass.readers.jsonl import record_from_object
-from exoclass.readers.source import open_source, text_lines
+from exoclass.readers.rows import read_rows
 from exoclass.records import Record, Reject
 from exoclass.taxonomy import Taxonomy
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+SPLITS_FILE = "splits.json"
 
 Kind = Literal["unreadable", "unknown_label", "axis_rule", "duplicate", "conflict", "empty_abstract", "not_labelled"]
 FAULTS: frozenset[Kind] = frozenset({"unreadable", "unknown_label", "conflict", "not_labelled"})
@@ -44,6 +44,8 @@ class LabeledRecord:
         Records of one paper share it and are never split apart.
     annotators, guideline
         Who labelled, and by which version of the guideline.
+    split
+        Where a ``splits.json`` beside the data puts the paper; without one, `split_of` its group.
     """
 
     record: Record
@@ -53,6 +55,7 @@ class LabeledRecord:
     group: str
     annotators: tuple[str, ...] = ()
     guideline: str = ""
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,8 @@ class Corpus(Sequence[LabeledRecord]):
     @classmethod
     def load(cls, paths: Iterable[str | Path], taxonomy: Taxonomy) -> Corpus:
         """Read labelled JSON Lines or CSV files.
+
+        A file ``splits.json`` in the folder of a data file says to which split its papers belong; see `read_splits`.
 
         Raises
         ------
@@ -119,7 +124,7 @@ class Corpus(Sequence[LabeledRecord]):
 
     def select(self, *splits: Split) -> Corpus:
         """Return the records of the given splits."""
-        return Corpus(tuple(item for item in self.items if split_of(item.group) in splits))
+        return Corpus(tuple(item for item in self.items if (item.split or split_of(item.group)) in splits))
 
     def binarize(self, taxonomy: Taxonomy) -> tuple[Bools, Bools]:
         """Return labels and mask, both of shape (n, n_labels).
@@ -145,6 +150,28 @@ def split_of(group: str) -> Split:
     return "train" if share < 0.7 else "dev" if share < 0.8 else "test"
 
 
+def read_splits(path: Path) -> dict[str, Split]:
+    """Return group to split from a file that `exoclass.splits.make_splits` made; nothing if there is no such file.
+
+    Raises
+    ------
+    CorpusError
+        If the file is there but is not understood.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        named = json.loads(path.read_text(encoding="utf-8"))
+        found: dict[str, Split] = {group: split for split in SPLITS for group in named[split]}
+        if len(found) != sum(len(named[split]) for split in SPLITS):
+            raise ValueError("a paper is in two splits")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(
+            f"{path} is no file of splits: {error}", "Restore it: the test split must not move."
+        ) from error
+    return found
+
+
 def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpus, list[Finding]]:
     """Read labelled files and return what could be used, and everything wrong or odd in them, in order.
 
@@ -156,9 +183,13 @@ def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpu
     kept: dict[str, LabeledRecord] = {}
     findings: list[Finding] = []
     for path in paths:
-        for number, row in _rows(path):
+        splits = read_splits(Path(path).with_name(SPLITS_FILE))
+        for number, row in read_rows(path):
             position = f"{path}:{number}"
-            found = _labeled(row, str(path), number, taxonomy) if isinstance(row, dict) else row
+            if isinstance(row, str):
+                findings.append(Finding("unreadable", position, row))
+                continue
+            found = _labeled(row, str(path), number, taxonomy, splits)
             if isinstance(found, Finding):
                 findings.append(found)
                 continue
@@ -179,50 +210,8 @@ def _repeated(earlier: LabeledRecord, item: LabeledRecord, position: str) -> Fin
     return Finding("conflict", position, f"{where}, with other labels: {apart or 'other axes'}")
 
 
-def _rows(path: str | Path) -> Iterator[tuple[int, dict[str, Any] | Finding]]:
-    """Yield line number and content of each row of a JSON Lines or CSV file."""
-    with open_source(path) as source:
-        lines = [(number, line) for number, line in text_lines(source) if line.strip()]
-    if not lines:
-        raise InputError(f"{path} is empty", "Give it labelled records as JSON Lines or CSV.")
-    if lines[0][1].lstrip().startswith("{"):
-        for number, line in lines:
-            try:
-                value = json.loads(line)
-                if not isinstance(value, dict):
-                    raise ValueError("it is another value")
-                yield number, value
-            except (ValueError, RecursionError) as error:
-                yield number, Finding("unreadable", f"{path}:{number}", f"not a JSON object: {error}")
-        return
-    yield from _table_rows(path, lines)
-
-
-def _table_rows(path: str | Path, lines: list[tuple[int, str]]) -> Iterator[tuple[int, dict[str, Any] | Finding]]:
-    header = lines[0][1]
-    delimiter = max(",\t;", key=header.count)
-    reader = csv.reader((line + "\n" for _, line in lines), delimiter=delimiter)
-    names = [name.strip().casefold() for name in next(reader)]
-    if "scope" not in names and "disease" not in names:
-        raise InputError(f"{path} has no scope or disease column", "Name the label columns scope, disease, mechanism.")
-    while True:
-        number = lines[min(reader.line_num, len(lines) - 1)][0]
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield number, Finding("unreadable", f"{path}:{number}", f"not a table row: {error}")
-            continue
-        if len(cells) != len(names):
-            message = f"{len(cells)} cells where the header has {len(names)}"
-            yield number, Finding("unreadable", f"{path}:{number}", message)
-        else:
-            yield number, dict(zip(names, cells, strict=True))
-
-
 def _labeled(
-    row: Mapping[str, Any], file: str, number: int, taxonomy: Taxonomy
+    row: Mapping[str, Any], file: str, number: int, taxonomy: Taxonomy, splits: Mapping[str, Split]
 ) -> tuple[LabeledRecord, list[tuple[Kind, str]]] | Finding:
     position = f"{file}:{number}"
     try:
@@ -245,14 +234,16 @@ def _labeled(
                 return Finding("unknown_label", position, str(error))
             if axis and label.axis != axis:
                 return Finding("unknown_label", position, f"{label_id} is a label of {label.axis}, not of {axis}")
+    group = str(row.get("group") or record.key)
     item = LabeledRecord(
         record=record,
         labels=frozenset(label_id for ids in by_axis.values() for label_id in ids or ()),
         unsure=unsure,
         annotated=annotated,
-        group=str(row.get("group") or record.key),
+        group=group,
         annotators=tuple(annotators),
         guideline=str(row.get("guideline") or ""),
+        split=splits.get(group),
     )
     return item, list(_odd(item, taxonomy))
 

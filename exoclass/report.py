@@ -6,13 +6,45 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from exoclass.agreement import Agreement
 from exoclass.metrics import EvaluationReport, Interval
 
 
 def to_json(report: EvaluationReport) -> dict[str, Any]:
     """Return the report as plain values; figures that are not defined become None."""
-    plain: dict[str, Any] = _plain(asdict(report))
-    return plain
+    found: dict[str, Any] = plain(report)
+    return found
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any frozen dataclass of ours
+    """Return a result as plain values for JSON; figures that are not defined become None."""
+    return _plain(asdict(value))
+
+
+def agreement_to_markdown(found: Agreement) -> str:
+    """Return the agreement of two annotators as Markdown tables."""
+    parts = [
+        f"{found.annotators[0]} and {found.annotators[1]} on {found.records} records",
+        _table(
+            ("axis", "records", "identical", "Krippendorff's alpha"),
+            [(axis.id, str(axis.records), _percent(axis.identical), _number(axis.alpha)) for axis in found.axes],
+        ),
+        _table(
+            ("label", "axis", "judged", "prevalence", "unsure", "Cohen's kappa"),
+            [
+                (
+                    label.id,
+                    label.axis,
+                    str(label.judged),
+                    _number(label.prevalence),
+                    str(label.unsure),
+                    _number(label.kappa),
+                )
+                for label in found.labels
+            ],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def to_markdown(report: EvaluationReport) -> str:

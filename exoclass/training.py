@@ -151,6 +151,11 @@ def cross_scores(
     Y, mask = corpus.binarize(taxonomy)
     texts = corpus.texts
     folds = corpus.folds(config.validation.folds, config.validation.seed)
+    if config.validation.folds < 2 or len(np.unique(folds)) < 2:
+        raise CorpusError(
+            "all records are in one fold, so nothing is left to test on",
+            "Give it records of more papers, or set folds to 2 or more.",
+        )
     scores = np.zeros(Y.shape)
     for fold in range(config.validation.folds):
         progress(f"cross-validation, fold {fold + 1} of {config.validation.folds}")

@@ -28,7 +28,7 @@ RANKS: dict[str, float] = {
     "config": 1, "records": 1, "taxonomy": 1.5,
     "backend": 2, "readers": 2, "manifest": 2, "pubmed": 2, "library": 2,
     "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3,
-    "metrics": 2.6,
+    "metrics": 2.6, "agreement": 2.6, "splits": 2.6,
     "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3,
     "classifier": 4,
     "training": 5, "triage": 5, "batch": 5,

@@ -242,7 +242,7 @@ MIXED = {
     "neither title nor abstract": Mixed((nbib(1) + "PMID- 5\nDP  - 2020\n\n").encode(), 1, 1, "neither a title nor"),
     "a damaged json line": Mixed(b'{"title": "A"}\n{"title": "B"\n{"title": "C"}\n', 2, 1, "not a record"),
     "two encodings": Mixed("title,abstract\nÉtude,a\n".encode() + "Sjögren,b\n".encode("latin-1"), 2, 0),
-    "nul bytes in the middle": Mixed((nbib(1) * 300 + "\0\0\0\n\n" + nbib(2)).encode(), 2, 299, "duplicate"),
+    "nul bytes in the middle": Mixed((nbib(1) * 300 + "\0\0\0\n\n" + nbib(2)).encode(), 2, 300),
 }
 
 
@@ -342,7 +342,7 @@ def test_a_closed_standard_input_is_an_error_of_one_line(tmp_path: Path) -> None
     [
         (["--axis", "scope"], "there is no axis 'scope'"),
         (["--axis", "organ"], "Choose from disease, mechanism"),
-        (["--label", "skin_wounds"], "Did you mean skin_wound?"),
+        (["--label", "skin_wounds"], "Did you mean skin_wound"),
         (["--label", "zzz"], "exoclass labels"),
         (["--rejects", "out.csv", "-o", "out.csv"], "both name out.csv"),
     ],
@@ -663,5 +663,4 @@ def test_ctrl_c_while_waiting_for_input_exits_with_130_and_leaves_no_output(tiny
         assert process.wait() == 130
         assert "Traceback" not in complaint
         assert len(complaint.splitlines()) <= 1
-        process.stdin = None
     assert not [path for path in tmp_path.iterdir() if "rejects" not in path.name]

@@ -155,7 +155,9 @@ def test_typical_words_are_favoured_as_nbsvm_does(fitted: TfidfBackend, config: 
     X, _ = reference(config, TEXTS)
     scales = []
     for column in (0, 1):
-        chance = [(1 + (X[Y[:, column] == held] > 0).sum(axis=0)) / (2 + (Y[:, column] == held).sum()) for held in (1, 0)]
+        chance = [
+            (1 + (X[Y[:, column] == held] > 0).sum(axis=0)) / (2 + (Y[:, column] == held).sum()) for held in (1, 0)
+        ]
         typical = np.maximum(np.log(chance[0] / chance[1]), 0)
         scales.append(1 - config.ratio_strength + config.ratio_strength * typical / np.sqrt((typical**2).mean()))
     assert fitted.scores(TEXTS) == pytest.approx(regressed(X, config, scales), abs=0.02)
@@ -179,9 +181,7 @@ def test_a_rare_label_has_its_positives_weighed_up_to_the_limit(config: TfidfCon
     assert scores[2] == scores[3]  # there are but seven negatives to outweigh
 
 
-def test_the_most_widespread_terms_are_kept_when_there_are_too_many(
-    fitted: TfidfBackend, config: TfidfConfig
-) -> None:
+def test_the_most_widespread_terms_are_kept_when_there_are_too_many(fitted: TfidfBackend, config: TfidfConfig) -> None:
     backend = TfidfBackend(replace(config, max_word_features=3)).fit(TEXTS, Y, MASK)
     X, names = reference(config, TEXTS, title=False)
     spread = dict(zip(names, (X != 0).sum(axis=0), strict=True))

@@ -15,6 +15,7 @@ import typer
 
 from exoclass import __version__
 from exoclass.cli import check, evaluate, info, labels, predict, train
+from exoclass.cli.options import mute
 from exoclass.errors import ExoclassError
 
 app = typer.Typer(
@@ -63,6 +64,7 @@ def main() -> None:
     except ExoclassError as error:
         _fail(str(error), error.exit_code, verbose=verbose)
     except OSError as error:  # a full disk, say
+        mute()  # else Python tries once more to write what is left, and complains in its own words
         where = f"{error.filename}: " if error.filename else ""
         _fail(f"{where}{error.strerror or error}. Mend that, and run it again.", 1, verbose=verbose)
     except Exception as error:  # noqa: BLE001 - the last resort: a user never sees a traceback unasked

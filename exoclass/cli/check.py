@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from exoclass.cli.options import AsJson, Data, TaxonomyFile, load_taxonomy, note, print_json, say
+
+if TYPE_CHECKING:
+    from exoclass.corpus import Corpus
+    from exoclass.taxonomy import Taxonomy
 
 FEW = 30
 
@@ -16,18 +21,29 @@ def add_to(app: typer.Typer) -> None:
     app.command("check")(check_cli)
 
 
-def check_cli(data: Data, taxonomy: TaxonomyFile = None, as_json: AsJson = False) -> None:
+def check_cli(
+    data: Data,
+    taxonomy: TaxonomyFile = None,
+    agreement: Annotated[
+        bool, typer.Option("--agreement", help="DATA holds judgements of several annotators: show how far they agree.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Inspect labelled records: unknown labels, duplicates, conflicts, empty abstracts, broken rules, counts.
 
     \b
     Exits with 1 if something makes the data unfit for training.
     exoclass check my-labels.csv
+    exoclass check data/passes.jsonl --agreement
     """
     from dataclasses import asdict
 
     from exoclass.corpus import FAULTS, read_labeled
 
     labels = load_taxonomy(taxonomy)
+    if agreement:
+        _show_agreement(data, labels, as_json=as_json)
+        return
     corpus, findings = read_labeled(data, labels)
     counts = count_labels(corpus, labels)
     faults = [finding for finding in findings if finding.kind in FAULTS]
@@ -46,7 +62,19 @@ def check_cli(data: Data, taxonomy: TaxonomyFile = None, as_json: AsJson = False
         raise typer.Exit(1)
 
 
-def count_labels(corpus: Any, taxonomy: Any) -> list[dict[str, Any]]:  # noqa: ANN401 - Corpus and Taxonomy, not imported here
+def _show_agreement(data: list[Path], taxonomy: Taxonomy, *, as_json: bool) -> None:
+    from exoclass.agreement import agreement, read_passes
+    from exoclass.report import agreement_to_markdown, plain
+
+    passes = read_passes(data, taxonomy)
+    found = agreement(passes, taxonomy)
+    if as_json:
+        print_json([plain(pair) for pair in found])
+    else:
+        say("\n".join(agreement_to_markdown(pair) for pair in found).rstrip())
+
+
+def count_labels(corpus: Corpus, taxonomy: Taxonomy) -> list[dict[str, Any]]:
     """Return per label how many records have it, and in how many it is unsure."""
     return [
         {

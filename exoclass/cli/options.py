@@ -48,7 +48,7 @@ def say(text: str) -> None:
     try:
         typer.echo(text)
     except BrokenPipeError:
-        _mute()
+        mute()
 
 
 def print_json(value: Any) -> None:  # noqa: ANN401 - anything JSON takes
@@ -86,9 +86,10 @@ def output(path: Path | None, *, force: bool) -> Iterator[TextIO]:
         yield sys.stdout
         sys.stdout.flush()
     except BrokenPipeError:
-        _mute()
+        mute()
         raise typer.Exit(0) from None
 
 
-def _mute() -> None:
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nothing is left to flush at exit
+def mute() -> None:
+    """Send what is still to be written to stdout nowhere, because its reader is gone or its disk is full."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
