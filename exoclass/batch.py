@@ -154,6 +154,22 @@ def _counted(predictions: Iterable[Prediction], tally: Tally, progress: Iterable
             next(ticks, None)
 
 
+def check_output(path: Path, *, force: bool = False) -> None:
+    """Say at once, and not after a long run, that a file cannot be written.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and `force` is false, is no regular file, or has no folder to lie in.
+    """
+    if path.exists() and not force:
+        raise OutputError(f"{path} exists already", "Choose another name, or use --force to replace it.")
+    if path.exists() and not path.is_file():
+        raise OutputError(f"{path} is no regular file, so it is not replaced", "Name a file.")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path} cannot be written: No such file or directory", "Choose another place.")
+
+
 @contextmanager
 def atomic_output(path: Path, *, force: bool = False) -> Iterator[TextIO]:
     """Yield a text stream whose content becomes `path` when the block ends without an error.
@@ -163,10 +179,7 @@ def atomic_output(path: Path, *, force: bool = False) -> Iterator[TextIO]:
     OutputError
         If `path` exists and `force` is false, or cannot be written.
     """
-    if path.exists() and not force:
-        raise OutputError(f"{path} exists already", "Choose another name, or use --force to replace it.")
-    if path.exists() and not path.is_file():
-        raise OutputError(f"{path} is no regular file, so it is not replaced", "Name a file.")
+    check_output(path, force=force)
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     except OSError as error:

@@ -6,7 +6,6 @@ An axis that was not annotated is missing, not negative, and "unsure" is neither
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +18,8 @@ from exoclass.errors import CorpusError, TaxonomyError
 from exoclass.readers.jsonl import record_from_object
 from exoclass.readers.rows import read_rows
 from exoclass.records import Record, Reject
+from exoclass.splits import SPLITS_FILE, Split, fraction, read_splits, split_of
 from exoclass.taxonomy import Taxonomy
-
-Split = Literal["train", "dev", "test"]
-SPLITS: tuple[Split, ...] = ("train", "dev", "test")
-SPLITS_FILE = "splits.json"
 
 Kind = Literal["unreadable", "unknown_label", "axis_rule", "duplicate", "conflict", "empty_abstract", "not_labelled"]
 FAULTS: frozenset[Kind] = frozenset({"unreadable", "unknown_label", "conflict", "not_labelled"})
@@ -141,35 +137,7 @@ class Corpus(Sequence[LabeledRecord]):
 
     def folds(self, n_folds: int, seed: int) -> Ints:
         """Return the fold of each record, shape (n,), by a hash of its group: it stays when records are added."""
-        return np.array([int(_fraction(f"{seed}:{item.group}") * n_folds) for item in self.items], dtype=np.int64)
-
-
-def split_of(group: str) -> Split:
-    """Return the split a group belongs to, for good: 70 % train, 10 % dev, 20 % test by a hash of its key."""
-    share = _fraction(group)
-    return "train" if share < 0.7 else "dev" if share < 0.8 else "test"
-
-
-def read_splits(path: Path) -> dict[str, Split]:
-    """Return group to split from a file that `exoclass.splits.make_splits` made; nothing if there is no such file.
-
-    Raises
-    ------
-    CorpusError
-        If the file is there but is not understood.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        named = json.loads(path.read_text(encoding="utf-8"))
-        found: dict[str, Split] = {group: split for split in SPLITS for group in named[split]}
-        if len(found) != sum(len(named[split]) for split in SPLITS):
-            raise ValueError("a paper is in two splits")
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise CorpusError(
-            f"{path} is no file of splits: {error}", "Restore it: the test split must not move."
-        ) from error
-    return found
+        return np.array([int(fraction(f"{seed}:{item.group}") * n_folds) for item in self.items], dtype=np.int64)
 
 
 def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpus, list[Finding]]:
@@ -180,10 +148,11 @@ def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpu
     InputError
         If a file cannot be read at all.
     """
-    kept: dict[str, LabeledRecord] = {}
+    kept: list[LabeledRecord] = []
+    seen: dict[str, LabeledRecord] = {}
     findings: list[Finding] = []
     for path in paths:
-        splits = read_splits(Path(path).with_name(SPLITS_FILE))
+        splits = read_splits(Path(path).parent / SPLITS_FILE)
         for number, row in read_rows(path):
             position = f"{path}:{number}"
             if isinstance(row, str):
@@ -195,10 +164,19 @@ def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpu
                 continue
             item, notes = found
             findings += [Finding(kind, position, message) for kind, message in notes]
-            earlier = kept.setdefault(item.record.key, item)
-            if earlier is not item:
+            keys = _names(item.record)
+            earlier = next((seen[key] for key in keys if key in seen), None)
+            if earlier is None:
+                kept.append(item)
+                seen |= dict.fromkeys(keys, item)
+            else:
                 findings.append(_repeated(earlier, item, position))
-    return Corpus(tuple(kept.values())), findings
+    return Corpus(tuple(kept)), findings
+
+
+def _names(record: Record) -> list[str]:
+    """Return every name of the paper, so that one given here by PMID and there by DOI is known again."""
+    return [record.key, *([f"doi:{record.doi}"] if record.doi else [])]
 
 
 def _repeated(earlier: LabeledRecord, item: LabeledRecord, position: str) -> Finding:
@@ -286,7 +264,3 @@ def _ids(value: object) -> tuple[str, ...] | None:
 
 def _states(item: LabeledRecord) -> list[str]:
     return [*sorted(item.labels), "?", *sorted(item.unsure), "of", *sorted(item.annotated)]
-
-
-def _fraction(key: str) -> float:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") / 2**64

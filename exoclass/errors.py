@@ -6,6 +6,7 @@
     ├── UsageError                the command was asked for something it cannot do          (exit code 2)
     ├── InputError                a file or stream cannot be read at all
     │   └── UnknownFormatError    … because its content is none of the formats we read
+    ├── PubMedError               PubMed cannot be reached, refuses, or keeps sending what cannot be used
     ├── TaxonomyError             the taxonomy file is faulty, or a label is not in it
     ├── ConfigError               a configuration file is faulty
     ├── CorpusError               labelled data cannot be used for training or evaluation
@@ -57,6 +58,10 @@ class InputError(ExoclassError):
 
 class UnknownFormatError(InputError):
     """The content is none of the formats exoclass reads."""
+
+
+class PubMedError(ExoclassError):
+    """PubMed cannot be reached, refuses, or keeps sending what cannot be used."""
 
 
 class TaxonomyError(ExoclassError):

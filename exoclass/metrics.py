@@ -111,7 +111,7 @@ def evaluate_arrays(
     bootstrap
         Number of resamples of records.
     """
-    mask = _whole_rows(mask, axes)
+    mask = whole_rows(mask, axes)
     hit, false, miss = Y & predicted & mask, ~Y & predicted & mask, Y & ~predicted & mask
     samples = _resample(np.stack([hit, false, miss]), bootstrap, seed)
     totals = np.stack([hit, false, miss]).sum(axis=1)
@@ -152,6 +152,16 @@ def evaluate_arrays(
     )
 
 
+def whole_rows(mask: Bools, axes: Sequence[AxisColumns]) -> Bools:
+    """Return the mask without the records for which an annotator was unsure between labels of a single-label axis."""
+    result = mask.copy()
+    for axis in axes:
+        columns = list(axis.columns)
+        if axis.single:
+            result[:, columns] = mask[:, columns].all(axis=1, keepdims=True)
+    return result
+
+
 def calibration_error(probs: Floats, y: Bools, bins: int = 10) -> float:
     """Return the expected calibration error with equally filled bins (Nixon et al. 2019), NaN for no records.
 
@@ -179,16 +189,6 @@ def average_precision(probs: Floats, y: Bools) -> float:
     last = np.flatnonzero(np.r_[ranked[1:] != ranked[:-1], True])
     hits = np.cumsum(gold)[last]
     return float(np.sum(np.diff(np.r_[0, hits]) / positives * hits / (last + 1)))
-
-
-def _whole_rows(mask: Bools, axes: Sequence[AxisColumns]) -> Bools:
-    """Return the mask without the records for which an annotator was unsure between labels of a single-label axis."""
-    result = mask.copy()
-    for axis in axes:
-        columns = list(axis.columns)
-        if axis.single:
-            result[:, columns] = mask[:, columns].all(axis=1, keepdims=True)
-    return result
 
 
 def _label_score(

@@ -131,10 +131,19 @@ def train(
     return clf, reports
 
 
-def evaluate(clf: Classifier, corpus: Corpus, *, name: str, threshold: float | None = None) -> EvaluationReport:
-    """Score a classifier on labelled records; see `exoclass.metrics.EvaluationReport`."""
+def evaluate(
+    clf: Classifier, corpus: Corpus, *, name: str, threshold: float | None = None, probs: Floats | None = None
+) -> EvaluationReport:
+    """Score a classifier on labelled records; see `exoclass.metrics.EvaluationReport`.
+
+    Parameters
+    ----------
+    probs
+        What ``clf.probabilities(corpus.texts)`` returned, if it is known already.
+    """
     Y, mask = corpus.binarize(clf.taxonomy)
-    probs = clf.probabilities(corpus.texts)
+    if probs is None:
+        probs = clf.probabilities(corpus.texts)
     return _report(name, clf.taxonomy, clf.calibrator, Y, mask, probs, threshold)
 
 

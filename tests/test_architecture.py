@@ -17,21 +17,23 @@ from conftest import ROOT, clean_environment
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = ("predict", "train", "evaluate", "check", "labels", "info")
+SUBCOMMANDS = (("data", "hydrate"),)
 MAX_LINES = 300
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "ray"}
 
 # The ranks of the design; a module imports strictly lower ones only. Where members of one rank build on each other, the
-# rank is split: taxonomy is read by config, arrays get their names in backend, corpus reads files through readers, and
-# metrics score the columns that calibration defines.
+# rank is split: taxonomy is read by config, arrays get their names in backend, corpus reads files
+# and pubmed answers through readers, and metrics score the columns that calibration defines.
 RANKS: dict[str, float] = {
     "errors": 0,
-    "config": 1, "records": 1, "taxonomy": 1.5,
-    "backend": 2, "readers": 2, "manifest": 2, "pubmed": 2, "library": 2,
-    "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3,
-    "metrics": 2.6, "agreement": 2.6, "splits": 2.6,
-    "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3,
+    "config": 1, "records": 1, "markup": 1, "taxonomy": 1.5,
+    "backend": 2, "splits": 2, "readers": 2, "manifest": 2, "library": 2,
+    "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3,
+    "metrics": 2.6, "agreement": 2.6,  "curves": 2.8,
+    "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
+    "hydration": 3,
     "classifier": 4,
-    "training": 5, "triage": 5, "batch": 5,
+    "training": 5, "triage": 5, "batch": 5, "diagnosis": 5.3, "html_report": 5.6,
     "cli": 6, "review": 6,
     "__main__": 7,
 }  # fmt: skip
@@ -107,7 +109,7 @@ def test_a_module_imports_lower_ranks_only(name: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["readers", "cli"])
+@pytest.mark.parametrize("package", ["readers", "cli", "pubmed", "html_report"])
 def test_siblings_in_a_package_import_each_other_without_a_circle(package: str) -> None:
     below = {
         name: {found for _, found in own_imports(name) if unit(found) == package}
@@ -213,7 +215,15 @@ def test_an_unknown_name_of_the_package_is_an_attribute_error() -> None:
         _ = exoclass.nothing
 
 
-@pytest.mark.parametrize("args", [("--help",), ("--version",), *((command, "--help") for command in COMMANDS)])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--help",),
+        ("--version",),
+        *((command, "--help") for command in COMMANDS),
+        *((*command, "--help") for command in SUBCOMMANDS),
+    ],
+)
 def test_help_loads_nothing_heavy(args: tuple[str, ...]) -> None:
     assert not loaded(command_line(*args)) & (HEAVY | {"numpy", "scipy", "lxml"})
 
@@ -230,6 +240,10 @@ def test_predict_applies_the_shipped_model_with_numpy_alone(tmp_path: Path) -> N
 
 
 def test_every_shipped_command_is_checked() -> None:
-    code = "from exoclass.cli import app; print(sorted(c.name for c in app.registered_commands))"
+    code = (
+        "from exoclass.cli import app; print(sorted(c.name for c in app.registered_commands),"
+        "sorted((g.name, c.name) for g in app.registered_groups for c in g.typer_instance.registered_commands))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
-    assert re.findall(r"'(\w+)'", done.stdout) == sorted(COMMANDS)
+    names = [name for command in sorted(SUBCOMMANDS) for name in command]
+    assert re.findall(r"'(\w+)'", done.stdout) == [*sorted(COMMANDS), *names]

@@ -15,8 +15,9 @@ import numpy as np
 import pytest
 from conftest import DATA, make_record
 
-from exoclass.corpus import FAULTS, SPLITS, Corpus, Finding, LabeledRecord, read_labeled, split_of
+from exoclass.corpus import FAULTS, Corpus, Finding, LabeledRecord, read_labeled
 from exoclass.errors import CorpusError, InputError
+from exoclass.splits import SPLITS, split_of
 from exoclass.taxonomy import Taxonomy
 
 ROW: dict[str, Any] = {

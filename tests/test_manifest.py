@@ -179,7 +179,7 @@ def test_a_manifest_cannot_point_outside_its_folder(model: Path, name: str) -> N
     place = Path(os.path.normpath(model / name))
     manifest["files"][name] = hashlib.sha256(place.read_bytes()).hexdigest() if place.is_file() else "0"
     (model / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(TamperedModelError):
+    with pytest.raises(TamperedModelError, match="is in the manifest but not in the folder"):
         verify(model)
 
 

@@ -162,6 +162,11 @@ def test_texts_shorter_than_the_longest_term_are_counted(n_words: int) -> None:
     assert counted(lexicon, "a " * n_words) == {term: count for term, count in expected.items() if count > 0}
 
 
+def test_unknown_words_are_not_mistaken_for_a_known_term() -> None:
+    lexicon = Lexicon(["a", "b", "b a"], [], (3, 4))  # "a" followed by the first unknown word has the key of "b a"
+    assert counted(lexicon, "a unknown other a") == {"a": 2}
+
+
 def test_more_words_than_the_cache_holds_do_no_harm(lexicon: Lexicon) -> None:
     texts = ["skin wounds heal", *(f"w{number} skin" for number in range(50))]
     before = [counted(lexicon, text) for text in texts]

@@ -56,7 +56,7 @@ def print_json(value: Any) -> None:  # noqa: ANN401 - anything JSON takes
     say(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def ticks(unit: str) -> Iterable[None]:
+def ticks(unit: str, total: int | None = None) -> Iterable[None]:
     """Return a progress bar on stderr to be advanced once per item; silent when stderr is no terminal."""
     from tqdm import tqdm
 
@@ -64,7 +64,7 @@ def ticks(unit: str) -> Iterable[None]:
         while True:
             yield None
 
-    return tqdm(forever(), unit=f" {unit}", disable=None, file=sys.stderr, leave=False, mininterval=0.2)
+    return tqdm(forever(), total=total, unit=f" {unit}", disable=None, file=sys.stderr, leave=False, mininterval=0.2)
 
 
 @contextmanager
@@ -92,4 +92,5 @@ def output(path: Path | None, *, force: bool) -> Iterator[TextIO]:
 
 def mute() -> None:
     """Send what is still to be written to stdout nowhere, because its reader is gone or its disk is full."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

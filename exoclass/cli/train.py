@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -73,6 +74,7 @@ def train(
 
 
 def _command(data: list[Path], out: Path, config: Path | None, taxonomy: Path | None, use_all: bool) -> str:
-    parts = ["exoclass train", *map(str, data), f"-o {out}"]
-    parts += [f"--config {config}"] * (config is not None) + [f"--taxonomy {taxonomy}"] * (taxonomy is not None)
-    return " ".join([*parts, *["--all"] * use_all])
+    parts = ["exoclass", "train", *map(str, data), "-o", str(out)]
+    parts += ["--config", str(config)] if config is not None else []
+    parts += ["--taxonomy", str(taxonomy)] if taxonomy is not None else []
+    return shlex.join([*parts, *["--all"] * use_all])

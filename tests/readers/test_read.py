@@ -153,7 +153,7 @@ def paper(pmid: str | None, line: int, version: int = 1) -> Record:
 def test_duplicates_become_rejects() -> None:
     first, other, nameless = paper("1", 1), paper("2", 5), paper(None, 9)
     gone = Deletion("1", "C:/x.ris:13")
-    items = [first, other, nameless, nameless, first, paper("1", 17), gone]
+    items: list[Record | Reject | Deletion] = [first, other, nameless, nameless, first, paper("1", 17), gone]
     reason = "duplicate of PMID 1, first read at C:/x.ris:1"
     assert list(drop_duplicates(items)) == [
         first,

@@ -107,7 +107,7 @@ def test_something_else_after_a_gzip_member_is_reported(tmp_path: Path) -> None:
 def test_lines_before_a_break_are_delivered_and_the_break_has_a_line(tmp_path: Path) -> None:
     path = tmp_path / "cut.gz"
     path.write_bytes(gzip.compress(b"one\ntwo\nthr")[:-8])
-    found = []
+    found: list[tuple[int, str]] = []
     with open_source(path) as opened, pytest.raises(BrokenStreamError) as caught:
         found.extend(text_lines(opened))
     assert found == [(1, "one"), (2, "two")]
