@@ -16,7 +16,7 @@ from exoclass.backend import Backend, Floats
 from exoclass.calibration import NO, REVIEW, YES, AxisColumns, CalibrationConfig, Calibrator
 from exoclass.config import parse_config, shipped
 from exoclass.errors import ConfigError, IncompatibleModelError, ModelError, TaxonomyError, UsageError
-from exoclass.evidence import evidence, sentences
+from exoclass.evidence import explain, sentences
 from exoclass.manifest import new_folder, verify
 from exoclass.modelcard import model_card
 from exoclass.records import Decision, Evidence, Prediction, Record, Tag
@@ -164,8 +164,7 @@ class Classifier:
 
     def _evidence(self, text: str, columns: list[int]) -> dict[int, Evidence | None]:
         attribution = self.backend.attribute(text, columns)
-        spans = sentences(text)
-        return {column: evidence(text, attribution, row, spans) for row, column in enumerate(columns)}
+        return dict(zip(columns, explain(text, attribution, sentences(text)), strict=True))
 
     def save_pretrained(self, folder: str | Path, *, force: bool = False) -> None:
         """Write weights, metadata, manifest and model card; all of it or nothing.

@@ -13,7 +13,7 @@ from exoclass.calibration import REVIEW, YES, AxisColumns
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
 from exoclass.curves import AxisCurves, axis_curves
-from exoclass.evidence import evidence, sentences
+from exoclass.evidence import explain, sentences
 from exoclass.metrics import EvaluationReport, whole_rows
 from exoclass.records import Evidence, Record
 from exoclass.training import evaluate, seen_in_training
@@ -166,5 +166,5 @@ def _mistake(
         predicted=tuple(taxonomy.ids[c] for c in own if predicted[c]),
         probability=float(probs[column]),
         review=review,
-        evidence=evidence(text, clf.backend.attribute(text, [column]), 0, sentences(text)),
+        evidence=explain(text, clf.backend.attribute(text, [column]), sentences(text))[0],
     )

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from exoclass.backend import Attribution
+from exoclass.backend import Attribution, Floats, Ints
 from exoclass.records import Evidence
 
 N_TERMS = 5
@@ -48,37 +48,37 @@ def sentences(text: str) -> list[tuple[int, int]]:
     return spans
 
 
-def evidence(text: str, attribution: Attribution, row: int, spans: list[tuple[int, int]]) -> Evidence | None:
-    """Return the evidence for one column of an attribution, or None if no word spoke for the label.
+def explain(text: str, attribution: Attribution, spans: list[tuple[int, int]]) -> list[Evidence | None]:
+    """Return the evidence for each row of an attribution, None for a row where no word spoke for the label.
 
     Parameters
     ----------
     text
         The text the attribution was made for.
-    row
-        Which row of ``attribution.weights`` to explain.
     spans
         What `sentences` returned for `text`.
     """
-    weights = attribution.weights[row]
-    if not spans or not len(weights) or weights.max() <= 0:
-        return None
+    if not spans or not len(attribution.spans):
+        return [None] * len(attribution.weights)
     starts = np.array([start for start, _ in spans])
-    owner = np.clip(np.searchsorted(starts, attribution.spans[:, 0], side="right") - 1, 0, len(spans) - 1)
-    totals = np.bincount(owner, weights, minlength=len(spans))
-    start, end = spans[int(totals.argmax())]
-    return Evidence(sentence=text[start:end], terms=_terms(text, attribution, row))
-
-
-def _terms(text: str, attribution: Attribution, row: int) -> tuple[str, ...]:
-    """Return the strongest terms over all their occurrences, leaving out those inside a stronger phrase."""
+    sentence = np.clip(np.searchsorted(starts, attribution.spans[:, 0], side="right") - 1, 0, len(spans) - 1)
     _, first, term = np.unique(attribution.terms, return_index=True, return_inverse=True)
-    strength = np.bincount(term, attribution.weights[row])
+    places = attribution.spans[first]
+    found: list[Evidence | None] = []
+    for weights in attribution.weights:
+        start, end = spans[int(np.bincount(sentence, weights).argmax())]
+        terms = _terms(text, places, np.asarray(np.bincount(term, weights), dtype=np.float64))
+        found.append(Evidence(text[start:end], terms) if weights.max() > 0 else None)
+    return found
+
+
+def _terms(text: str, places: Ints, strength: Floats) -> tuple[str, ...]:
+    """Return the strongest terms, leaving out those inside a stronger phrase."""
     chosen: list[str] = []
     for number in np.argsort(-strength, kind="stable"):
         if strength[number] <= 0 or len(chosen) == N_TERMS:
             break
-        start, end = attribution.spans[first[number]]
+        start, end = places[number]
         phrase = " ".join(text[start:end].casefold().split())
         words = set(phrase.split())
         if len(phrase) > 2 and not any(words <= set(other.split()) for other in chosen):

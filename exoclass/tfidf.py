@@ -114,9 +114,13 @@ class TfidfBackend:
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
         result = np.empty((len(texts), len(self.intercepts_)))
+        room = np.empty((0, len(self.intercepts_)), dtype=np.float32)
         for row, text in enumerate(texts):
             features, values = self._vector(text)
-            result[row] = values.astype(np.float32) @ self.weights_[features] + self.intercepts_
+            if len(features) > len(room):  # asking the system for memory takes longer than the sum
+                room = np.empty((2 * len(features), len(self.intercepts_)), dtype=np.float32)
+            weights = self.weights_.take(features, axis=0, out=room[: len(features)], mode="clip")
+            result[row] = values.astype(np.float32) @ weights + self.intercepts_
         return result
 
     def attribute(self, text: str, columns: Sequence[int]) -> Attribution:
@@ -126,17 +130,18 @@ class TfidfBackend:
         goes to the word it stands in. So contributions and intercept add up to the score.
         """
         found = self.lexicon_.occurrences(text)
-        counts = np.asarray(np.bincount(found.features, found.weights, minlength=len(self.idf_)), dtype=np.float64)
-        features = np.flatnonzero(counts)
+        order = np.argsort(found.features, kind="stable")
+        occurring, owners, often = found.features[order], found.owners[order], found.weights[order]
+        new = np.diff(occurring, prepend=-1) > 0
+        features, position = occurring[new], np.cumsum(new) - 1
+        counts = np.asarray(np.bincount(position, often), dtype=np.float64)
         split = np.searchsorted(features, len(self.lexicon_.word_vocabulary))
-        blocks = [(block, counts[block]) for block in (features[:split], features[split:])]
-        each = np.zeros(len(self.idf_))  # what one occurrence that counts once adds to the vector
-        each[features] = self._values(blocks) / counts[features]
-        share = each[found.features] * found.weights
+        values = self._values([(features[:split], counts[:split]), (features[split:], counts[split:])])
+        share = (values / counts)[position] * often
         weights = np.empty((len(columns), len(found.spans)))
         for row, column in enumerate(columns):
-            part = share * self.weights_[found.features, column]
-            weights[row] = np.bincount(found.owners, part, minlength=len(found.spans))
+            part = share * self.weights_[occurring, column]
+            weights[row] = np.bincount(owners, part, minlength=len(found.spans))
         return Attribution(found.spans, found.terms, weights, self.intercepts_[list(columns)])
 
     def save(self, folder: Path) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from exoclass.backend import Attribution
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
-from exoclass.evidence import N_TERMS, evidence, sentences
+from exoclass.evidence import N_TERMS, explain, sentences
 
 
 def cut(text: str) -> list[str]:
@@ -88,7 +88,7 @@ def attributed(weights: dict[str, float], text: str = TEXT) -> Attribution:
 
 
 def explained(weights: dict[str, float], text: str = TEXT) -> tuple[str, tuple[str, ...]] | None:
-    found = evidence(text, attributed(weights, text), 0, sentences(text))
+    found = explain(text, attributed(weights, text), sentences(text))[0]
     return (found.sentence, found.terms) if found else None
 
 
@@ -116,7 +116,7 @@ def test_without_a_word_that_speaks_for_the_label_there_is_no_evidence(weights: 
 def test_the_row_asked_for_is_explained() -> None:
     found = attributed({"Exosomes": 1.0, "Mice": 2.0})
     both = Attribution(found.spans, found.terms, np.vstack([found.weights, found.weights[:, ::-1]]), np.zeros(2))
-    chosen = [evidence(TEXT, both, row, sentences(TEXT)) for row in (0, 1)]
+    chosen = explain(TEXT, both, sentences(TEXT))
     assert [item.sentence for item in chosen if item] == ["Mice lived.", "Exosomes were given."]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -10,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import Force, note, output, ticks
+from exoclass.cli.options import Force, TaxonomyFile, load_taxonomy, note, output, ticks
 from exoclass.errors import UsageError
+from exoclass.splits import SPLITS_FILE, make_splits, read_splits
 
 if TYPE_CHECKING:
     from exoclass.hydration import LabeledRow
@@ -32,6 +34,40 @@ def add_to(app: typer.Typer) -> None:
 @data.callback()
 def data_cli() -> None:
     """Work on labelled files."""
+
+
+@data.command("split")
+def split_cli(
+    file: Annotated[
+        Path, typer.Argument(help="Labelled records as JSON Lines or CSV.", metavar="DATA", show_default=False)
+    ],
+    taxonomy: TaxonomyFile = None,
+) -> None:
+    """Freeze the splits of a labelled file in a splits.json beside it; papers that are in it already never move.
+
+    \b
+    70 % train, 10 % dev, 20 % test, by paper. A label with 30 papers or more gets at least 5 of them held out.
+    exoclass data split data/exosome_therapy.jsonl
+    """
+    counts = split(file=file, taxonomy=taxonomy)
+    note(f"{', '.join(f'{count:,} {name}' for name, count in counts.items())}; written to {file.parent / SPLITS_FILE}")
+
+
+def split(*, file: Path, taxonomy: Path | None) -> dict[str, int]:
+    """Write or extend the splits of `file` and return how many papers each split has."""
+    from exoclass.batch import atomic_output
+    from exoclass.corpus import Corpus
+
+    labels = load_taxonomy(taxonomy)
+    corpus = Corpus.load([file], labels)
+    groups: dict[str, set[str]] = {}
+    for item in corpus:
+        groups.setdefault(item.group, set()).update(item.labels)
+    path = file.parent / SPLITS_FILE
+    found = make_splits(groups, labels.ids, read_splits(path))
+    with atomic_output(path, force=True) as out:  # it only ever grows
+        out.write(json.dumps(found, indent=1) + "\n")
+    return {name: len(members) for name, members in found.items()}
 
 
 @data.command("hydrate")
@@ -100,8 +136,6 @@ def _note_over_bar(message: str) -> None:
 
 
 def _tell(rows: list[LabeledRow], file: Path, out: Path) -> None:
-    from exoclass.splits import SPLITS_FILE
-
     reasons = Counter(row.kept for row in rows if row.kept)
     for reason, count in reasons.items():
         names = ", ".join(row.name for row in rows if row.kept == reason)
