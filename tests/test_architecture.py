@@ -17,7 +17,7 @@ from conftest import ROOT, clean_environment
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = ("predict", "train", "evaluate", "check", "labels", "info")
-SUBCOMMANDS = (("data", "hydrate"),)
+SUBCOMMANDS = (("data", "hydrate"), ("data", "split"))
 MAX_LINES = 300
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "ray"}
 
