@@ -100,6 +100,30 @@ def tiny_model(
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_encoder(labelled: Corpus, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a real BERT of two narrow layers with random weights and a vocabulary of its own."""
+    import torch
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForMaskedLM, PreTrainedTokenizerFast
+
+    folder = tmp_path_factory.mktemp("encoders") / "tiny-bert"
+    words = BertWordPieceTokenizer(lowercase=True)
+    words.train_from_iterator(labelled.texts, vocab_size=800, show_progress=False)
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=words._tokenizer, model_max_length=64, pad_token="[PAD]", unk_token="[UNK]",
+        cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",
+    )  # fmt: skip
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer), hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64,
+        max_position_embeddings=64,
+    )  # fmt: skip
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
 @pytest.fixture
 def record() -> Record:
     """Return one record with title and abstract."""

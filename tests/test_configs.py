@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from exoclass.adaptation import AdaptConfig
 from exoclass.config import shipped
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
@@ -49,7 +50,7 @@ def pins() -> dict[str, Version]:
 
 
 def test_every_file_in_configs_is_checked_here() -> None:
-    known = {"taxonomy.toml", "tfidf.toml", "prediction.schema.json", "constraints.txt"}
+    known = {"taxonomy.toml", "tfidf.toml", "adapt.toml", "prediction.schema.json", "constraints.txt"}
     assert {path.name for path in CONFIGS.iterdir()} == known
 
 
@@ -62,7 +63,13 @@ def test_each_training_configuration_loads(path: Path) -> None:
     assert TrainConfig.load(path).backend == path.stem.split("-")[0]
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("tfidf*.toml")), ids=lambda path: path.name)
+def test_the_configuration_of_adapt_loads() -> None:
+    assert AdaptConfig.load(CONFIGS / "adapt.toml") == AdaptConfig.load()
+
+
+@pytest.mark.parametrize(
+    "path", sorted({*CONFIGS.glob("*.toml")} - {CONFIGS / "taxonomy.toml"}), ids=lambda path: path.name
+)
 def test_each_hyper_parameter_has_its_reason_beside_it(path: Path) -> None:
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if re.match(r"\w+ = [^\"]", line)]
     assert lines

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, confusion_matrix, f1_score  # noqa: TID253 - the reference
+from sklearn.metrics import average_precision_score, confusion_matrix, f1_score
 
 from exoclass.backend import Bools, Floats
 from exoclass.calibration import AxisColumns

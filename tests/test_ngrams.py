@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.feature_extraction.text import CountVectorizer  # noqa: TID253 - the reference
+from sklearn.feature_extraction.text import CountVectorizer
 
 from exoclass.ngrams import Lexicon, char_terms, normal, tokens, word_terms
 

@@ -16,12 +16,12 @@ from conftest import TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.feature_extraction.text import (  # noqa: TID253 - the reference
+from sklearn.feature_extraction.text import (
     CountVectorizer,
     TfidfTransformer,
     TfidfVectorizer,
 )
-from sklearn.linear_model import LogisticRegression  # noqa: TID253 - the reference
+from sklearn.linear_model import LogisticRegression
 
 from exoclass.errors import CorpusError, ModelError
 from exoclass.tfidf import TfidfBackend, TfidfConfig
