@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
+
+NEVER = -8.0
+"""Raw score of a label without a single positive example, by every backend."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,10 @@ class Backend(Protocol):
     """A model family: fitted on texts and a label matrix, saved as plain arrays."""
 
     name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+    """The dataclass of its hyper-parameters, one table of a training configuration."""
+
+    def __init__(self, config: Any) -> None: ...  # noqa: ANN401 - of the class `Config`
 
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = ()) -> Self:
         """Learn one score per column.

@@ -29,7 +29,10 @@ METADATA = "exoclass.json"
 UNSURE_FLAGS = frozenset({"no_abstract", "non_english"})
 """Records so flagged are "review" at most: a title alone, or another language than that of the training data."""
 
-_BACKENDS = {"tfidf": ("exoclass.tfidf", "TfidfBackend")}
+_BACKENDS = {
+    "tfidf": ("exoclass.tfidf", "TfidfBackend"),
+    "transformer": ("exoclass.transformer", "TransformerBackend"),
+}
 _DECISIONS: dict[int, Decision] = {NO: "no", REVIEW: "review", YES: "yes"}
 
 

@@ -55,6 +55,15 @@ def load_masked_lm(base: str) -> PreTrainedModel:
     return found
 
 
+def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Return an encoder without a head, and its tokenizer; raises `ModelError` as `load_tokenizer`."""
+    from transformers import AutoModel
+
+    model = _load(lambda: AutoModel.from_pretrained(base, trust_remote_code=False, use_safetensors=True), base)
+    found: PreTrainedModel = model.float()
+    return found, load_tokenizer(base)
+
+
 def _load(load: Any, base: str) -> Any:  # noqa: ANN401 - transformers' Auto classes return what they find
     from transformers.utils import logging
 

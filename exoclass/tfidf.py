@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from exoclass.backend import Attribution, Bools, Floats, Ints
+from exoclass.backend import NEVER, Attribution, Bools, Floats, Ints
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, CorpusError, ModelError
 from exoclass.ngrams import Lexicon, char_terms, tokens, word_terms
@@ -27,7 +27,6 @@ _UNREADABLE = (
     *(OSError, EOFError, zipfile.BadZipFile, zlib.error, RecursionError),
     *(ValueError, LookupError, TypeError, AttributeError, ConfigError),
 )
-_NEVER = -8.0  # raw score of a label without a single positive example
 
 
 if TYPE_CHECKING:
@@ -71,6 +70,7 @@ class TfidfBackend:
     """
 
     name: ClassVar[str] = "tfidf"
+    Config: ClassVar[type[TfidfConfig]] = TfidfConfig
 
     def __init__(self, config: TfidfConfig) -> None:
         self.config = config
@@ -192,7 +192,7 @@ class TfidfBackend:
 
         positives = int(y.sum())
         if positives in {0, len(y)}:
-            return np.zeros(len(self.idf_)), _NEVER if positives == 0 else -_NEVER
+            return np.zeros(len(self.idf_)), NEVER if positives == 0 else -NEVER
         weight = min(self.config.max_positive_weight, (len(y) - positives) / positives)
         scale = _ratio_scale(X, y, strength)
         scaled = X.copy()

@@ -5,23 +5,22 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, make_dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 
 from exoclass.backend import Backend, Bools, Floats
 from exoclass.calibration import REVIEW, YES, CalibrationConfig, Calibrator
 from exoclass.classifier import Classifier, Metadata, axis_columns, load_backend
-from exoclass.config import load_config, shipped
+from exoclass.config import parse_config, read_toml, shipped
 from exoclass.corpus import Corpus
-from exoclass.errors import CorpusError
+from exoclass.errors import ConfigError, CorpusError, ModelError
 from exoclass.metrics import EvaluationReport, evaluate_arrays
 from exoclass.report import to_json, to_markdown
 from exoclass.taxonomy import Taxonomy
-from exoclass.tfidf import TfidfConfig
 
 MIN_RECORDS = 20
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
@@ -39,17 +38,39 @@ class ValidationConfig:
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
-    """The whole content of a training configuration file such as ``configs/tfidf.toml``."""
+    """The whole content of a training configuration file such as ``configs/tfidf.toml``.
 
-    backend: Literal["tfidf"]
-    tfidf: TfidfConfig
+    In the file, the hyper-parameters of the backend stand in a table that has its name.
+    """
+
+    backend: str
+    model: Any
+    """Of the class `exoclass.backend.Backend.Config` of that backend."""
     calibration: CalibrationConfig
     validation: ValidationConfig
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> TrainConfig:
         """Read a configuration, by default the shipped one for TF-IDF; raises `ConfigError`."""
-        return load_config(Path(path) if path is not None else shipped("configs/tfidf.toml"), cls)
+        file = Path(path) if path is not None else shipped("configs/tfidf.toml")
+        values = read_toml(file)
+        try:
+            kind = load_backend(str(values.get("backend"))).Config
+        except ModelError as error:
+            raise ConfigError(f"{file}: {error.cause}", error.remedy) from error
+        fields = {
+            "backend": str,
+            values["backend"]: kind,
+            "calibration": CalibrationConfig,
+            "validation": ValidationConfig,
+        }
+        found: Any = parse_config(values, make_dataclass("File", fields.items(), frozen=True), str(file))
+        return cls(found.backend, getattr(found, found.backend), found.calibration, found.validation)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content as it stands in the file."""
+        values = asdict(self)
+        return {"backend": self.backend, self.backend: values.pop("model")} | values
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +129,7 @@ def train(
     positives = (Y & mask).sum(axis=0)
     metadata = Metadata(
         backend=config.backend,
-        config=asdict(config),
+        config=config.to_dict(),
         corpus={
             "sha256": corpus.fingerprint,
             "records": len(corpus),
@@ -178,8 +199,7 @@ def cross_scores(
 
 def new_backend(config: TrainConfig) -> Backend:
     """Return an unfitted backend of the configured kind."""
-    backend: Backend = load_backend(config.backend)(config.tfidf)  # type: ignore[call-arg]  # Protocols have no __init__
-    return backend
+    return load_backend(config.backend)(config.model)
 
 
 def group_digest(group: str) -> str:

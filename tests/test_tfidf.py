@@ -44,7 +44,8 @@ MASK = np.ones_like(Y)
 @pytest.fixture(scope="module")
 def config() -> TfidfConfig:
     limits = {"max_word_features": 100_000, "max_char_features": 100_000}
-    return replace(TrainConfig.load(TINY).tfidf, **limits, min_df=1, max_df=0.9)  # type: ignore[arg-type]
+    config: TfidfConfig = TrainConfig.load(TINY).model
+    return replace(config, **limits, min_df=1, max_df=0.9)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

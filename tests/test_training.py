@@ -131,7 +131,7 @@ def test_fewer_than_two_folds_are_refused(
 
 
 def test_texts_with_nothing_in_common_are_refused(taxonomy: Taxonomy, tiny_config: TrainConfig) -> None:
-    config = replace(tiny_config, tfidf=replace(tiny_config.tfidf, max_df=0.5))
+    config = replace(tiny_config, model=replace(tiny_config.model, max_df=0.5))
     with pytest.raises(CorpusError, match="share"):
         train(repeated(30, text="Every text is the same."), taxonomy, config)
 

@@ -1,0 +1,138 @@
+"""ONNX: a fine-tuned model written as a graph, made small, and run without torch.
+
+Dynamic quantisation stores weights as 8-bit integers. Whether the small graph may stand in for the torch model is
+decided by `parity`, never assumed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from exoclass.backend import Bools, Floats, Ints
+from exoclass.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_SHIFT = 0.05
+"""How far any probability may move when the graph is made small."""
+
+MAX_F1_LOSS = 0.005
+"""How much F1 any label may lose with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How a small graph compares with the model it was made from, on the same texts."""
+
+    shift: float
+    f1_loss: float
+
+    @property
+    def holds(self) -> bool:
+        """Whether the small graph may be used."""
+        return self.shift <= MAX_SHIFT and self.f1_loss <= MAX_F1_LOSS
+
+
+def export(model: torch.nn.Module, path: Path) -> None:
+    """Write a model that takes ``input_ids`` and ``attention_mask`` (batch, length) and gives a score per token."""
+    import torch
+
+    ids = torch.ones(2, 8, dtype=torch.long)
+    axes = {0: "batch", 1: "length"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # notes of the tracer on constants that do not vary here
+        torch.onnx.export(
+            model.eval(), (ids, ids), str(path), opset_version=18, dynamo=False,
+            input_names=["input_ids", "attention_mask"], output_names=["scores"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "scores": axes},
+        )  # fmt: skip
+
+
+def quantise(source: Path, target: Path) -> None:
+    """Write a graph whose weights are 8-bit integers, one scale per output channel."""
+    import logging
+
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    logging.disable(logging.WARNING)  # it recommends a preparation that changes nothing for this graph
+    try:
+        # The 7 bits of reduce_range: without VNNI, sums of 8-bit products overflow 16 bits on AVX2 machines.
+        quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def parity(before: Floats, after: Floats, Y: Bools, mask: Bools, single: Sequence[int] = ()) -> Parity:
+    """Compare raw scores of two models on labelled texts, all of shape (n, n_labels).
+
+    The columns of `single` are compared as softmax probabilities and by the label with the highest score, the others
+    as sigmoid probabilities cut at one half.
+    """
+    one = list(single)
+    p, q = _probabilities(before, one), _probabilities(after, one)
+    shift = float(np.abs(p - q).max(initial=0.0))
+    losses = [_f1(a, Y, mask) - _f1(b, Y, mask) for a, b in [(_decide(p, one), _decide(q, one))]]
+    return Parity(round(shift, 5), round(float(max(losses[0].max(initial=0.0), 0.0)), 5))
+
+
+def _probabilities(scores: Floats, one: list[int]) -> Floats:
+    probs = 1 / (1 + np.exp(-scores))
+    if one:
+        raised = np.exp(scores[:, one] - scores[:, one].max(axis=1, keepdims=True))
+        probs[:, one] = raised / raised.sum(axis=1, keepdims=True)
+    return probs
+
+
+def _decide(probs: Floats, one: list[int]) -> Bools:
+    decided = probs >= 0.5
+    if one:
+        decided[:, one] = probs[:, one] == probs[:, one].max(axis=1, keepdims=True)
+    return decided
+
+
+def _f1(decided: Bools, Y: Bools, mask: Bools) -> Floats:
+    hits = (decided & Y & mask).sum(axis=0)
+    all_named = ((decided | Y) & mask).sum(axis=0) + hits
+    return np.where(all_named > 0, 2 * hits / np.maximum(all_named, 1), 1.0)
+
+
+class Graph:
+    """An ONNX graph in memory.
+
+    Parameters
+    ----------
+    path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        If it is no graph that `export` or `quantise` wrote.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                path.read_bytes(), options, providers=["CPUExecutionProvider"]
+            )
+            names = [item.name for item in self._session.get_inputs()]
+        except Exception as error:  # onnxruntime raises classes of its own, one for each kind of damage
+            raise ModelError(f"{path} is no usable ONNX graph", "Train or download the model again.") from error
+        if names != ["input_ids", "attention_mask"]:
+            raise ModelError(f"{path} is a graph of something else", "Train or download the model again.")
+
+    def run(self, ids: Ints, mask: Ints) -> np.ndarray:
+        """Return the scores of tokens, shape (batch, length, n_labels), single precision."""
+        [scores] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(scores)
