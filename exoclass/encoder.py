@@ -9,7 +9,8 @@ from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, cast
 
-from exoclass.errors import InputError, ModelError
+from exoclass.config import shipped
+from exoclass.errors import ConfigError, InputError, ModelError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -28,7 +29,7 @@ def load_tokenizer(base: str) -> PreTrainedTokenizerFast:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = _load(lambda: AutoTokenizer.from_pretrained(base, use_fast=True, trust_remote_code=False), base)
+    tokenizer = _load(lambda: AutoTokenizer.from_pretrained(locate(base), use_fast=True, trust_remote_code=False), base)
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{base} has no fast tokenizer", "Choose a checkpoint with a tokenizer.json.")
     found: PreTrainedTokenizerFast = tokenizer
@@ -49,7 +50,10 @@ def load_masked_lm(base: str) -> PreTrainedModel:
 
     quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = _load(
-        lambda: AutoModelForMaskedLM.from_pretrained(base, trust_remote_code=False, use_safetensors=True, **quiet), base
+        lambda: AutoModelForMaskedLM.from_pretrained(
+            locate(base), trust_remote_code=False, use_safetensors=True, **quiet
+        ),
+        base,
     )
     found: PreTrainedModel = model.float()  # checkpoints may be stored in half precision
     return found
@@ -59,9 +63,19 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Return an encoder without a head, and its tokenizer; raises `ModelError` as `load_tokenizer`."""
     from transformers import AutoModel
 
-    model = _load(lambda: AutoModel.from_pretrained(base, trust_remote_code=False, use_safetensors=True), base)
+    model = _load(lambda: AutoModel.from_pretrained(locate(base), trust_remote_code=False, use_safetensors=True), base)
     found: PreTrainedModel = model.float()
     return found, load_tokenizer(base)
+
+
+def locate(base: str) -> str:
+    """Return the folder that `base` names, one that comes with exoclass included; else `base`, a name on the hub."""
+    if Path(base).is_dir():
+        return base
+    try:
+        return str(shipped(base))
+    except ConfigError:
+        return base
 
 
 def _load(load: Any, base: str) -> Any:  # noqa: ANN401 - transformers' Auto classes return what they find

@@ -7,6 +7,9 @@ from typing import Any
 
 from exoclass.taxonomy import Taxonomy
 
+MIN_POSITIVES = 30
+"""With fewer examples a label rolls up to its group: its own score says too little."""
+
 _TEMPLATE = """\
 ---
 library_name: exoclass
@@ -51,6 +54,8 @@ threshold from the other labels of its axis. "review" marks the band in which th
 Clinical decisions; texts other than titles and abstracts; other languages. Labels with few positives are weak: see the
 table. {never}
 
+{rolled_up}
+
 ## Configuration
 
 ```json
@@ -83,8 +88,23 @@ def model_card(name: str, taxonomy: Taxonomy, metadata: dict[str, Any]) -> str:
         corpus_hash=corpus.get("sha256", "")[:12],
         counts="\n".join(_counts(taxonomy, axis.id, positives) for axis in taxonomy.axes),
         evaluation="\n\n".join(metadata["evaluation"].get("markdown", ["(not evaluated)"])),
+        rolled_up=_rolled_up(taxonomy, positives, corpus.get("held_out_positives", {})),
         never=f"Never predicted, for want of examples: {', '.join(none)}." if none else "",
         config=json.dumps(metadata["config"], indent=1),
+    )
+
+
+def _rolled_up(taxonomy: Taxonomy, positives: dict[str, int], held_out: dict[str, int]) -> str:
+    """Say which labels are too rare to be read by themselves; the group of a label is its parent in the taxonomy."""
+    parents = dict(taxonomy.parents)
+    counts = {label.id: positives.get(label.id, 0) + held_out.get(label.id, 0) for label in taxonomy.labels}
+    rare = [label for label in taxonomy.labels if label.parent and counts[label.id] < MIN_POSITIVES]
+    if not rare:
+        return ""
+    named = [f"{label.id} ({counts[label.id]}) to “{parents[label.parent]}”" for label in rare]
+    return (
+        f"Labels with fewer than {MIN_POSITIVES} positives, held-out papers included, roll up to their group and are "
+        f"not to be read by themselves: {', '.join(named)}."
     )
 
 

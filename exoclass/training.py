@@ -126,7 +126,6 @@ def train(
     _warn_without_positives(taxonomy, Y & mask)
     backend = new_backend(config).fit(corpus.texts, Y, mask, single=_single(taxonomy))
     calibrator = Calibrator(axis_columns(taxonomy), config.calibration).fit(out_of_fold.scores, Y, mask)
-    positives = (Y & mask).sum(axis=0)
     metadata = Metadata(
         backend=config.backend,
         config=config.to_dict(),
@@ -134,7 +133,8 @@ def train(
             "sha256": corpus.fingerprint,
             "records": len(corpus),
             "groups": len({item.group for item in corpus}),
-            "positives": {label_id: int(n) for label_id, n in zip(taxonomy.ids, positives, strict=True)},
+            "positives": _counted(taxonomy, corpus),
+            "held_out_positives": _counted(taxonomy, test) if test is not None else {},
         },
         packages={package: version(package) for package in _PACKAGES},
         command=command,
@@ -256,6 +256,11 @@ def _report(
         predicted=calibrator.decide(probs, forced=True, threshold=threshold) == YES,
         review=calibrator.decide(probs, threshold=threshold) == REVIEW,
     )
+
+
+def _counted(taxonomy: Taxonomy, corpus: Corpus) -> dict[str, int]:
+    Y, mask = corpus.binarize(taxonomy)
+    return {label_id: int(n) for label_id, n in zip(taxonomy.ids, (Y & mask).sum(axis=0), strict=True)}
 
 
 def _warn_without_positives(taxonomy: Taxonomy, positives: Bools) -> None:

@@ -72,6 +72,15 @@ def test_nothing_is_said_of_missing_labels_when_all_have_examples(metadata: dict
     assert "want of examples" not in model_card("mine", taxonomy, metadata)
 
 
+def test_rare_labels_roll_up_to_their_group(metadata: dict[str, Any], taxonomy: Taxonomy) -> None:
+    metadata["corpus"]["positives"] = dict.fromkeys(taxonomy.ids, 25) | {"eye": 20}
+    metadata["corpus"]["held_out_positives"] = dict.fromkeys(taxonomy.ids, 5)
+    [line] = [line for line in model_card("mine", taxonomy, metadata).splitlines() if "roll up" in line]
+    assert line.endswith("not to be read by themselves: eye (25) to “Organ systems”.")
+    metadata["corpus"]["positives"]["eye"] = 25
+    assert "roll up" not in model_card("mine", taxonomy, metadata)
+
+
 def test_what_is_not_known_is_said_to_be_so(metadata: dict[str, Any], taxonomy: Taxonomy) -> None:
     card = model_card("mine", taxonomy, metadata | {"command": "", "evaluation": {}})
     assert "(not recorded)" in card

@@ -1,0 +1,155 @@
+"""The transformer backend beyond the contract of every backend: what it learns from, reads, explains and refuses."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from exoclass import transformer
+from exoclass.backend import Bools
+from exoclass.classifier import Classifier
+from exoclass.corpus import Corpus
+from exoclass.errors import CorpusError, ModelError
+from exoclass.finetuning import TransformerConfig
+from exoclass.onnx_model import Parity
+from exoclass.taxonomy import Taxonomy
+from exoclass.training import TrainConfig, train
+from exoclass.transformer import TransformerBackend
+
+WORDS = ("collagen", "melanoma")
+
+
+@pytest.fixture(scope="module")
+def config(tiny_encoder: Path) -> TransformerConfig:
+    return TransformerConfig(
+        base=str(tiny_encoder), max_tokens=16, epochs=12, patience=12, batch_size=8, learning_rate=3e-3,
+        head_learning_rate=3e-2, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
+        max_positive_weight=4.0, dev_share=0.1, precision="fp32", seed=3,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    filler = "vesicles were given to mice and the treated groups were studied for days".split()
+    generator = np.random.default_rng(2)
+    return [" ".join([*generator.permutation(filler), WORDS[row % 2]]) for row in range(48)]
+
+
+@pytest.fixture(scope="module")
+def Y() -> Bools:
+    return np.array([[row % 2 == 0, row % 2 == 1] for row in range(48)])
+
+
+@pytest.fixture(scope="module")
+def fitted(config: TransformerConfig, texts: list[str], Y: Bools) -> TransformerBackend:
+    return TransformerBackend(config).fit(texts, Y, np.ones_like(Y), single=[0, 1])
+
+
+def test_a_choice_of_one_is_learnt_by_softmax(fitted: TransformerBackend) -> None:
+    scores = fitted.scores([f"mice {word} vesicles" for word in WORDS])
+    assert (scores.argmax(axis=1) == [0, 1]).all()
+
+
+def test_a_long_text_is_read_to_its_end(fitted: TransformerBackend) -> None:
+    filler = "vesicles were given to mice " * 30
+    without, at_the_end = fitted.scores([filler, f"{filler} {'melanoma ' * 40}"])
+    assert at_the_end[1] > without[1] + 0.1
+
+
+def test_a_long_text_scores_as_the_mean_over_its_tokens(fitted: TransformerBackend) -> None:
+    text = "melanoma " * 8
+    [window] = fitted._read([text])[0]
+    assert len(window.ids) <= 14
+    once, often = fitted.scores([text, "\n".join([text] * 1)])
+    assert often == pytest.approx(once, abs=1e-5)
+
+
+def test_the_word_that_decides_is_the_evidence(fitted: TransformerBackend) -> None:
+    text = "Vesicles were given to (melanoma) mice"
+    found = fitted.attribute(text, [1])
+    start, end = found.spans[found.weights[0].argmax()]
+    assert text[start:end] == "melanoma"
+
+
+def test_leaving_out_the_evidence_lowers_the_score_more_than_leaving_out_any_other_word(
+    fitted: TransformerBackend,
+) -> None:
+    words = "vesicles were given to melanoma mice".split()
+    whole = fitted.scores([" ".join(words)])[0, 1]
+    without = fitted.scores([" ".join(words[:n] + words[n + 1 :]) for n in range(len(words))])[:, 1]
+    assert words[int((whole - without).argmax())] == "melanoma"
+
+
+def test_evidence_of_a_text_just_scored_needs_no_second_reading(
+    fitted: TransformerBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted.scores(["melanoma mice"])
+    monkeypatch.setattr(fitted, "graph_", None)
+    assert fitted.attribute("melanoma mice", [0, 1]).weights.shape == (2, 2)
+
+
+def test_too_few_texts_are_refused(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
+    with pytest.raises(CorpusError, match="3 texts are too few"):
+        TransformerBackend(config).fit(texts[:3], Y[:3], np.ones_like(Y[:3]))
+
+
+def test_a_loss_that_is_no_number_is_one_line(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
+    with pytest.raises(ModelError, match=r"the loss is no number in epoch \d+\. Lower learning_rate"):
+        TransformerBackend(replace(config, learning_rate=1e30)).fit(texts, Y, np.ones_like(Y))
+
+
+def test_it_stops_when_nothing_is_gained(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
+    lines: list[str] = []
+    still = replace(config, learning_rate=1e-12, head_learning_rate=1e-12, patience=2, dropout=0.0, epochs=9)
+    TransformerBackend(still, progress=lines.append).fit(texts, Y, np.ones_like(Y))
+    assert len(lines) < 9
+    assert lines[0].startswith("epoch 1 of 9: loss on 5 texts kept aside 0.")
+
+
+@pytest.mark.parametrize(("gate", "precision"), [(Parity(0.0, 0.0), "int8"), (Parity(0.2, 0.0), "fp32")])
+def test_the_small_graph_is_used_only_if_the_gate_lets_it(
+    config: TransformerConfig, texts: list[str], Y: Bools, gate: Parity, precision: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transformer, "parity", lambda *_: gate)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        backend = TransformerBackend(replace(config, precision="int8", epochs=1)).fit(texts, Y, np.ones_like(Y))
+    assert backend.precision_ == precision
+    told = [str(warning.message) for warning in caught if "full precision" in str(warning.message)]
+    assert told == ([] if gate.holds else [told[0]])
+    assert gate.holds or "shift a probability by 0.200" in told[0]
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "transformer.json"])
+def test_a_damaged_file_is_refused(fitted: TransformerBackend, name: str, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(ModelError):
+        TransformerBackend.load(tmp_path)
+
+
+def test_a_graph_of_other_labels_is_refused(fitted: TransformerBackend, tmp_path: Path) -> None:
+    fitted.save(tmp_path)
+    told = json.loads((tmp_path / "transformer.json").read_text(encoding="utf-8"))
+    (tmp_path / "transformer.json").write_text(json.dumps(told | {"base": [0.0] * 5}), encoding="utf-8")
+    with pytest.raises(ModelError, match="do not fit each other"):
+        TransformerBackend.load(tmp_path)
+
+
+def test_a_classifier_with_it_is_trained_saved_and_predicts(
+    config: TransformerConfig, tiny_config: TrainConfig, labelled: Corpus, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    settings = replace(tiny_config, backend="transformer", model=replace(config, epochs=1, max_tokens=64))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="labels without a positive example")
+        clf, reports = train(labelled, taxonomy, settings)
+    assert [axis.id for axis in reports[0].axes] == ["scope", "disease", "mechanism"]
+    clf.save_pretrained(tmp_path / "model")
+    again = Classifier.from_pretrained(tmp_path / "model")
+    records = [item.record for item in labelled][:3]
+    assert [p.tags for p in again.predict(records)] == [p.tags for p in clf.predict(records)]
