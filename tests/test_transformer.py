@@ -41,7 +41,7 @@ def texts() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def Y() -> Bools:
+def Y() -> Bools:  # noqa: N802 - the name that the design gives a label matrix
     return np.array([[row % 2 == 0, row % 2 == 1] for row in range(48)])
 
 
@@ -61,12 +61,11 @@ def test_a_long_text_is_read_to_its_end(fitted: TransformerBackend) -> None:
     assert at_the_end[1] > without[1] + 0.1
 
 
-def test_a_long_text_scores_as_the_mean_over_its_tokens(fitted: TransformerBackend) -> None:
+def test_a_text_in_windows_scores_as_the_mean_over_its_tokens(fitted: TransformerBackend) -> None:
     text = "melanoma " * 8
-    [window] = fitted._read([text])[0]
-    assert len(window.ids) <= 14
-    once, often = fitted.scores([text, "\n".join([text] * 1)])
-    assert often == pytest.approx(once, abs=1e-5)
+    windows, tokens = fitted._read([text])
+    assert len(windows) > 1
+    assert fitted.scores([text])[0] == pytest.approx(np.concatenate(tokens).mean(axis=0), abs=1e-6)
 
 
 def test_the_word_that_decides_is_the_evidence(fitted: TransformerBackend) -> None:
