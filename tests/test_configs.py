@@ -50,7 +50,14 @@ def pins() -> dict[str, Version]:
 
 
 def test_every_file_in_configs_is_checked_here() -> None:
-    known = {"taxonomy.toml", "tfidf.toml", "adapt.toml", "prediction.schema.json", "constraints.txt"}
+    known = {
+        "taxonomy.toml",
+        "tfidf.toml",
+        "transformer.toml",
+        "adapt.toml",
+        "prediction.schema.json",
+        "constraints.txt",
+    }
     assert {path.name for path in CONFIGS.iterdir()} == known
 
 
@@ -58,7 +65,9 @@ def test_the_shipped_taxonomy_loads() -> None:
     assert Taxonomy.load(shipped("configs/taxonomy.toml")) == Taxonomy.load()
 
 
-@pytest.mark.parametrize("path", sorted(CONFIGS.glob("tfidf*.toml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted([*CONFIGS.glob("tfidf*.toml"), *CONFIGS.glob("transformer*.toml")]), ids=lambda path: path.name
+)
 def test_each_training_configuration_loads(path: Path) -> None:
     assert TrainConfig.load(path).backend == path.stem.split("-")[0]
 
