@@ -17,21 +17,21 @@ from conftest import ROOT, clean_environment
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = ("predict", "train", "evaluate", "check", "labels", "info", "adapt")
-SUBCOMMANDS = (("data", "hydrate"), ("data", "split"))
+SUBCOMMANDS = (("data", "hydrate"), ("data", "silver"), ("data", "split"))
 MAX_LINES = 300
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "ray"}
 
 # The ranks of the design; a module imports strictly lower ones only. Where members of one rank build on each other, the
-# rank is split: taxonomy is read by config, arrays get their names in backend, corpus reads files
-# and pubmed answers through readers, and metrics score the columns that calibration defines.
+# rank is split: taxonomy is read by config, arrays get their names in backend, corpus and mesh
+# read files and pubmed answers through readers, and metrics score the columns that calibration defines.
 RANKS: dict[str, float] = {
     "errors": 0,
     "config": 1, "records": 1, "markup": 1, "taxonomy": 1.5,
     "backend": 2, "splits": 2, "readers": 2, "manifest": 2, "library": 2, "encoder": 2,
-    "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3,
+    "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3, "mesh": 2.3,
     "metrics": 2.6, "agreement": 2.6,  "curves": 2.8,
     "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
-    "hydration": 3,
+    "hydration": 3, "silver": 3,
     "classifier": 4,
     "training": 5, "adaptation": 5, "triage": 5, "batch": 5, "diagnosis": 5.3, "html_report": 5.6,
     "cli": 6, "review": 6,
