@@ -43,7 +43,7 @@ def silver_cli(
     taxonomy: TaxonomyFile = None,
     force: Force = False,
 ) -> None:
-    """Make silver disease labels from MeSH headings, to train on beside your own; never test on them.
+    """Make silver disease labels from MeSH headings, to warm an encoder up on; never test on them.
 
     \b
     Records without a heading of a disease are left out and counted. Scope and mechanism stay unlabelled, which
@@ -51,7 +51,6 @@ def silver_cli(
 
     \b
     exoclass data silver indexed.jsonl.gz --tree mtrees2015.bin --tree mtrees2020.bin -o silver.jsonl
-    exoclass train my-labels.jsonl silver.jsonl -o my-model
     """
     if clash := next((path for path in (*files, *tree) if out.exists() and path.exists() and out.samefile(path)), None):
         raise UsageError(f"{clash} is an input itself", "Give the result a file of its own.")
