@@ -29,6 +29,7 @@ RANKS: dict[str, float] = {
     "config": 1, "records": 1, "markup": 1, "taxonomy": 1.5,
     "backend": 2, "splits": 2, "readers": 2, "manifest": 2, "library": 2, "encoder": 2,
     "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3, "mesh": 2.3,
+    "windows": 2.3, "onnx_model": 2.3, "finetuning": 2.6,
     "metrics": 2.6, "agreement": 2.6,  "curves": 2.8,
     "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
     "hydration": 3, "silver": 3,
