@@ -68,6 +68,27 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return found, load_tokenizer(base)
 
 
+def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Return an encoder with a head over labels that starts at random, and its tokenizer.
+
+    Raises
+    ------
+    ModelError
+        As `load_tokenizer`, or if the checkpoint is no encoder that can have such a head.
+    """
+    from transformers import AutoModelForSequenceClassification
+
+    model = _load(
+        lambda: AutoModelForSequenceClassification.from_pretrained(
+            locate(base), num_labels=n_labels, ignore_mismatched_sizes=True, trust_remote_code=False,
+            use_safetensors=True,
+        ),
+        base,
+    )  # fmt: skip
+    found: PreTrainedModel = model.float().eval()
+    return found, load_tokenizer(base)
+
+
 def locate(base: str) -> str:
     """Return the folder that `base` names, one that comes with exoclass included; else `base`, a name on the hub."""
     if Path(base).is_dir():
