@@ -6,6 +6,8 @@ decided by `parity`, never assumed.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -57,16 +59,11 @@ def export(model: torch.nn.Module, path: Path) -> None:
 
 def quantise(source: Path, target: Path) -> None:
     """Write a graph whose weights are 8-bit integers, one scale per output channel."""
-    import logging
-
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    logging.disable(logging.WARNING)  # it recommends a preparation that changes nothing for this graph
-    try:
+    with contextlib.redirect_stderr(io.StringIO()):  # it recommends a preparation that changes nothing for this graph
         # The 7 bits of reduce_range: without VNNI, sums of 8-bit products overflow 16 bits on AVX2 machines.
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def parity(before: Floats, after: Floats, Y: Bools, mask: Bools, single: Sequence[int] = ()) -> Parity:

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import pytest
 from conftest import ROOT, TINY
 
-from exoclass.config import load_config, parse_config, read_toml, shipped
+from exoclass.adaptation import AdaptConfig
+from exoclass.config import parse_config, read_toml, shipped
 from exoclass.errors import ConfigError
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
@@ -45,6 +46,8 @@ VALUES: dict[str, Any] = {
 def test_every_shipped_configuration_loads(path: Path) -> None:
     if path.name == "taxonomy.toml":
         assert Taxonomy.load(path).labels
+    elif path.name == "adapt.toml":
+        assert AdaptConfig.load(path).max_tokens
     else:
         assert TrainConfig.load(path).backend in path.stem
 
@@ -119,7 +122,7 @@ def test_no_key_has_a_hidden_default(key: str) -> None:
         ("min_df = 2", "min_df = 2.5", "tfidf.min_df = 2.5 should be int"),
         ("C = 4.0", "", "key tfidf.C is missing"),
         ("folds = 2", "folds = 2\nfold = 2", "unknown key validation.fold"),
-        ('backend = "tfidf"', 'backend = "magic"', "backend = 'magic' should be 'tfidf'"),
+        ('backend = "tfidf"', 'backend = "magic"', "there is no backend 'magic'"),
         ("[calibration]", "[calibrate]", "unknown key calibrate"),
     ],
 )
@@ -128,7 +131,7 @@ def test_a_mistake_in_a_training_configuration_names_the_file(old: str, new: str
     assert old in GOOD
     path.write_text(GOOD.replace(old, new), encoding="utf-8")
     with pytest.raises(ConfigError) as caught:
-        load_config(path, TrainConfig)
+        TrainConfig.load(path)
     assert str(caught.value).startswith(f"{path}: {message}")
 
 
