@@ -120,7 +120,8 @@ def add_record(database: Database, record: Record, when: str) -> Added:
     values = (keys.pmid, keys.doi, keys.text, state, when, dump_record(merged), match.record_id)
     database.execute(sql, values)
     if "title" in changed:
-        database.execute("DELETE FROM title_words WHERE record_id = ?", (match.record_id,))
+        rows = [(word, match.record_id) for word in title_key(match.record.title)]
+        database.execute_many("DELETE FROM title_words WHERE word = ? AND record_id = ?", rows)
         _write_title(database, match.record_id, merged)
     return Added(match.record_id, outcome, match.by, changed, near)
 

@@ -50,7 +50,6 @@ _FIRST = (
         PRIMARY KEY (word, record_id)
     ) WITHOUT ROWID
     """,
-    "CREATE INDEX title_words_record ON title_words (record_id)",
     "CREATE TABLE models (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     "CREATE TABLE labels (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
     """
