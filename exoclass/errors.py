@@ -13,6 +13,7 @@
     ├── ModelError                a model folder cannot be loaded or saved
     │   ├── TamperedModelError    … a file differs from the manifest written with the model
     │   └── IncompatibleModelError … it was made for another taxonomy, schema or backend
+    ├── LibraryError              a library cannot be opened, read or written, or lacks what was asked for
     ├── OutputError               a result cannot be written
     └── QualityGateError          the result exists but fails the gate that was asked for   (exit code 3)
 
@@ -86,6 +87,10 @@ class TamperedModelError(ModelError):
 
 class IncompatibleModelError(ModelError):
     """The model was made for another taxonomy, schema or backend."""
+
+
+class LibraryError(ExoclassError):
+    """A library cannot be opened, read or written, or lacks what was asked for."""
 
 
 class OutputError(ExoclassError):

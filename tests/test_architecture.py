@@ -111,7 +111,7 @@ def test_a_module_imports_lower_ranks_only(name: str) -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("package", ["readers", "cli", "pubmed", "html_report"])
+@pytest.mark.parametrize("package", ["readers", "cli", "pubmed", "html_report", "library"])
 def test_siblings_in_a_package_import_each_other_without_a_circle(package: str) -> None:
     below = {
         name: {found for _, found in own_imports(name) if unit(found) == package}
