@@ -5,6 +5,7 @@ The only module that speaks to the Hugging Face hub, and only when the user name
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, cast
@@ -29,7 +30,7 @@ def load_tokenizer(base: str) -> PreTrainedTokenizerFast:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = _load(lambda: AutoTokenizer.from_pretrained(locate(base), use_fast=True, trust_remote_code=False), base)
+    tokenizer = _load(lambda found: AutoTokenizer.from_pretrained(found, use_fast=True, trust_remote_code=False), base)
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{base} has no fast tokenizer", "Choose a checkpoint with a tokenizer.json.")
     found: PreTrainedTokenizerFast = tokenizer
@@ -39,7 +40,7 @@ def load_tokenizer(base: str) -> PreTrainedTokenizerFast:
 def load_masked_lm(base: str) -> PreTrainedModel:
     """Return an encoder with its head for hidden words; a head that the checkpoint lacks starts at random.
 
-    Dropout is off: far fewer epochs are run than would be needed to overfit, and it costs a fifth of the time.
+    Dropout is off: far fewer epochs are run than would be needed to overfit.
 
     Raises
     ------
@@ -50,8 +51,8 @@ def load_masked_lm(base: str) -> PreTrainedModel:
 
     quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = _load(
-        lambda: AutoModelForMaskedLM.from_pretrained(
-            locate(base), trust_remote_code=False, use_safetensors=True, **quiet
+        lambda found: AutoModelForMaskedLM.from_pretrained(
+            found, trust_remote_code=False, use_safetensors=True, **quiet
         ),
         base,
     )
@@ -63,7 +64,7 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Return an encoder without a head, and its tokenizer; raises `ModelError` as `load_tokenizer`."""
     from transformers import AutoModel
 
-    model = _load(lambda: AutoModel.from_pretrained(locate(base), trust_remote_code=False, use_safetensors=True), base)
+    model = _load(lambda found: AutoModel.from_pretrained(found, trust_remote_code=False, use_safetensors=True), base)
     found: PreTrainedModel = model.float()
     return found, load_tokenizer(base)
 
@@ -79,8 +80,8 @@ def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel,
     from transformers import AutoModelForSequenceClassification
 
     model = _load(
-        lambda: AutoModelForSequenceClassification.from_pretrained(
-            locate(base), num_labels=n_labels, ignore_mismatched_sizes=True, trust_remote_code=False,
+        lambda found: AutoModelForSequenceClassification.from_pretrained(
+            found, num_labels=n_labels, ignore_mismatched_sizes=True, trust_remote_code=False,
             use_safetensors=True,
         ),
         base,
@@ -99,14 +100,14 @@ def locate(base: str) -> str:
         return base
 
 
-def _load(load: Any, base: str) -> Any:  # noqa: ANN401 - transformers' Auto classes return what they find
+def _load(load: Callable[[str], Any], base: str) -> Any:  # noqa: ANN401 - an Auto class returns what it finds
     from transformers.utils import logging
 
     verbosity = logging.get_verbosity()
     logging.set_verbosity_error()  # its reports of unused weights mean nothing to a curator
     logging.disable_progress_bar()
     try:
-        return load()
+        return load(locate(base))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         where = "the folder" if Path(base).is_dir() else "the hub's checkpoint"
         remedy = (

@@ -75,8 +75,8 @@ def parity(before: Floats, after: Floats, Y: Bools, mask: Bools, single: Sequenc
     one = list(single)
     p, q = _probabilities(before, one), _probabilities(after, one)
     shift = float(np.abs(p - q).max(initial=0.0))
-    losses = [_f1(a, Y, mask) - _f1(b, Y, mask) for a, b in [(_decide(p, one), _decide(q, one))]]
-    return Parity(round(shift, 5), round(float(max(losses[0].max(initial=0.0), 0.0)), 5))
+    losses = _f1(_decide(p, one), Y, mask) - _f1(_decide(q, one), Y, mask)
+    return Parity(round(shift, 5), round(float(losses.max(initial=0.0)), 5))
 
 
 def _probabilities(scores: Floats, one: list[int]) -> Floats:
