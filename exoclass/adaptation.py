@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoclass.config import load_config, shipped
-from exoclass.encoder import load_masked_lm, load_tokenizer, read_vocabulary, replace_vocabulary
+from exoclass.encoder import half_precision, load_masked_lm, load_tokenizer, read_vocabulary, replace_vocabulary
 from exoclass.errors import CorpusError, ModelError
 from exoclass.manifest import new_folder
 
@@ -256,13 +256,14 @@ def _train(
             return _loss(model, inputs)
 
     gpu = torch.cuda.is_available()
+    half = half_precision(model)
     arguments = TrainingArguments(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate, weight_decay=config.weight_decay, lr_scheduler_type="linear",
         warmup_steps=max(1, round(config.warmup_share * steps)), save_steps=config.save_every, save_total_limit=2,
-        logging_steps=20, logging_nan_inf_filter=False, seed=config.seed, data_seed=config.seed, bf16=gpu,
-        dataloader_pin_memory=gpu, remove_unused_columns=False, report_to="none", disable_tqdm=not bar,
-        optim="adamw_torch_fused",
+        logging_steps=20, logging_nan_inf_filter=False, seed=config.seed, data_seed=config.seed, bf16=half,
+        use_cpu=half and not gpu, dataloader_pin_memory=gpu, remove_unused_columns=False, report_to="none",
+        disable_tqdm=not bar, optim="adamw_torch_fused",
     )  # fmt: skip
     trainer = MaskedTrainer(
         model=model, args=arguments, train_dataset=blocks, data_collator=collator, callbacks=[Watch()]

@@ -90,6 +90,22 @@ def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel,
     return found, load_tokenizer(base)
 
 
+def half_precision(model: PreTrainedModel) -> bool:
+    """Return whether this machine multiplies bfloat16 in hardware, and ready the model to learn in it if so.
+
+    On a processor with AMX a step takes about half the time of single precision, but only with attention in plain
+    matrix products: the backward pass of torch's fused attention in bfloat16 alone costs what that would save.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return bool(torch.cuda.is_bf16_supported())
+    if not torch.cpu.get_capabilities().get("amx_bf16", False):
+        return False
+    model.set_attn_implementation("eager")
+    return True
+
+
 def locate(base: str) -> str:
     """Return the folder that `base` names, one that comes with exoclass included; else `base`, a name on the hub."""
     if Path(base).is_dir():
