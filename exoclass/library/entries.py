@@ -23,6 +23,8 @@ class Entry:
         The newest decision; None if there is none.
     added, changed
         When it came, and when it was last revised, retracted or deleted (UTC).
+    shown
+        `changed` as it was when the curator last saw the record; empty if that was never.
     """
 
     id: int
@@ -31,6 +33,7 @@ class Entry:
     verdict: Verdict | None
     added: str
     changed: str
+    shown: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +47,10 @@ class Revision:
 
 def entries(database: Database, condition: str, values: Sequence[object]) -> list[Entry]:
     """Return the entries that meet a condition in SQL, in no certain order."""
-    sql = f"SELECT id, content, state, verdict, added, changed FROM records WHERE {condition}"  # noqa: S608
+    sql = f"SELECT id, content, state, verdict, added, changed, shown FROM records WHERE {condition}"  # noqa: S608
     return [
-        Entry(record_id, load_record(content), state, verdict or None, added, changed)
-        for record_id, content, state, verdict, added, changed in database.execute(sql, values)
+        Entry(record_id, load_record(content), state, verdict or None, added, changed, shown)
+        for record_id, content, state, verdict, added, changed, shown in database.execute(sql, values)
     ]
 
 

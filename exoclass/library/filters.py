@@ -30,6 +30,8 @@ class Filter:
         Records added or changed at this time or later.
     unpredicted_by
         Records of which this model has said nothing, or nothing since their text changed.
+    news
+        Records that the curator has not seen as they are now; see `Library.mark_shown`.
     newest_first
         Turn the order around, which is by time of the last change.
     """
@@ -41,6 +43,7 @@ class Filter:
     model: str | None = None
     since: str | None = None
     unpredicted_by: str | None = None
+    news: bool = False
     newest_first: bool = False
     limit: int | None = None
     offset: int = 0
@@ -85,6 +88,8 @@ class Filter:
         if self.since:
             clauses.append("r.changed >= ?")
             values.append(as_utc(self.since))
+        if self.news:
+            clauses.append("r.shown < r.changed")
         if self.unpredicted_by:
             clauses.append(
                 "NOT EXISTS (SELECT 1 FROM predictions p WHERE p.record_id = r.id AND p.text_hash IS r.text_hash "

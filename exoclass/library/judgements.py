@@ -88,6 +88,17 @@ def predictions_of(database: Database, record_id: int, record: Record) -> tuple[
     )
 
 
+def score_sums(database: Database, model: str, labels: Iterable[str]) -> dict[int, float]:
+    """Return the sum of the probabilities of labels for each record, by id; see `Library.score_sums`."""
+    names = tuple(labels)
+    marks = ", ".join("?" * len(names))
+    sql = f"""
+        SELECT record_id, sum(probability) FROM scores WHERE model_id = (SELECT id FROM models WHERE name = ?)
+        AND label_id IN (SELECT id FROM labels WHERE name IN ({marks})) GROUP BY record_id
+    """  # noqa: S608 - only question marks are put in
+    return dict(database.execute(sql, (model, *names)))
+
+
 def save_decision(database: Database, decision: Decision) -> None:
     """Add a decision to those made before; the newest holds."""
     tags = json.dumps({axis: list(ids) for axis, ids in decision.tags.items()})

@@ -101,7 +101,13 @@ _FIRST = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+# `shown` is `changed` as it was when the curator last saw the record, and '' before: what has news is shown < changed.
+_SHOWN = (
+    "ALTER TABLE records ADD COLUMN shown TEXT NOT NULL DEFAULT ''",
+    "CREATE INDEX records_news ON records (id) WHERE shown < changed",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SHOWN)
 """Statements that lead from each version to the next; one that has been released is never edited, only followed."""
 
 

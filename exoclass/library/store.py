@@ -26,6 +26,7 @@ from exoclass.library.judgements import (
     predictions_of,
     save_decision,
     save_prediction,
+    score_sums,
 )
 from exoclass.library.queries import Queries
 from exoclass.library.schema import check_ours, upgrade
@@ -221,6 +222,20 @@ class Library:
     def ids(self, wanted: Filter | None = None) -> tuple[int, ...]:
         """Return the ids of records in the order of the filter."""
         return tuple(row[0] for row in self._database.execute(*(wanted or Filter()).sql()))
+
+    def mark_shown(self, seen: Iterable[Entry]) -> None:
+        """Note that the curator has seen these records as they are here; a change since then is news again."""
+        for batch in _batches(seen):
+            with self._database.transaction() as database:
+                rows = [(entry.changed, entry.id) for entry in batch]
+                database.execute_many("UPDATE records SET shown = ? WHERE id = ?", rows)
+
+    def score_sums(self, model: str, labels: Iterable[str]) -> dict[int, float]:
+        """Return for each record that `model` has read the sum of the probabilities of `labels`, by id.
+
+        Probabilities under `filters.MIN_SCORE` count as 0; a record without any above it is not in the answer.
+        """
+        return score_sums(self._database, model, labels)
 
     def known(self, pmids: Iterable[str]) -> frozenset[str]:
         """Return those PMIDs that are in the library, whatever their state: they need not be fetched again."""

@@ -100,7 +100,7 @@ def test_a_file_of_a_newer_exoclass_is_refused(tmp_path: Path) -> None:
     raw(path, "PRAGMA user_version = 99")
     with pytest.raises(LibraryError) as error:
         Library.open(path)
-    assert "written by a newer exoclass (library version 99, not 1). Upgrade exoclass." in one_line(error)
+    assert "written by a newer exoclass (library version 99, not 2). Upgrade exoclass." in one_line(error)
 
 
 def test_an_empty_file_becomes_a_library(tmp_path: Path) -> None:
@@ -172,19 +172,17 @@ def test_a_read_only_file_is_said_to_be() -> None:
         assert "is read-only. Change the permissions" in one_line(error) or "cannot be opened" in one_line(error)
 
 
-def test_a_file_of_version_1_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_version_1_is_migrated(tmp_path: Path) -> None:
     path = tmp_path / "x.db"
     content = '{"title": "Old", "abstract": "a", "pmid": "5"}'
     values = f"'5', 'live', '{WHEN}', '{WHEN}', '{content}'"
     insert = f"INSERT INTO records (pmid, state, added, changed, content) VALUES ({values})"
     ours = f"PRAGMA application_id = {schema.APPLICATION_ID}"
     raw(path, *schema._FIRST, ours, "PRAGMA user_version = 1", insert)
-    steps = ("ALTER TABLE records ADD COLUMN priority INTEGER NOT NULL DEFAULT 3", "CREATE TABLE extra (id)")
-    monkeypatch.setattr(schema, "MIGRATIONS", (schema._FIRST, steps))
     with Library.open(path) as library:
         assert library.get("5").record == Record("Old", "a", pmid="5")
         assert library.add([make_record()], when=WHEN).counts == {"new": 1}
-    assert raw(path, "PRAGMA user_version", "SELECT priority FROM records") == [(2,), (3,), (3,)]
+    assert raw(path, "PRAGMA user_version", "SELECT shown FROM records") == [(2,), ("",), ("",)]
     new = tmp_path / "new.db"
     Library.open(new).close()
     shape = "SELECT name, type FROM sqlite_master ORDER BY name"
@@ -196,10 +194,12 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(tmp_path: Path, mon
     with Library.open(path) as library:
         library.add([make_record()], when=WHEN)
     with monkeypatch.context() as patch:
-        patch.setattr(schema, "MIGRATIONS", (schema._FIRST, ("CREATE TABLE extra (id)", "CREATE TABLE records (id)")))
+        patch.setattr(
+            schema, "MIGRATIONS", (*schema.MIGRATIONS, ("CREATE TABLE extra (id)", "CREATE TABLE records (id)"))
+        )
         with pytest.raises(LibraryError, match="records already exists"):
             Library.open(path)
-    assert raw(path, "PRAGMA user_version", "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == [(1,), (0,)]
+    assert raw(path, "PRAGMA user_version", "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == [(2,), (0,)]
     with Library.open(path) as library:
         assert len(library.ids()) == 1
 
