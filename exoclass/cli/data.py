@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import Force, TaxonomyFile, load_taxonomy, note, output, ticks
+from exoclass.cli.options import (
+    Force,
+    TaxonomyFile,
+    eutils_settings,
+    load_taxonomy,
+    note,
+    note_over_bar,
+    output,
+    ticks,
+)
 from exoclass.errors import UsageError
 from exoclass.splits import SPLITS_FILE, make_splits, read_splits
 
@@ -112,27 +119,12 @@ def hydrate(
         if fetched.records:
             note(f"{len(fetched.records):,} records of an earlier run found in {fetched.path}")
         bar = ticks("records", total=len(wanted))
-        fetched.fetch(wanted, settings=settings, limiter=limiter, notice=_note_over_bar, progress=bar)
+        fetched.fetch(wanted, settings=settings, limiter=limiter, notice=note_over_bar, progress=bar)
         hydrated = list(hydration.hydrate(rows, fetched.records))
         with output(out, force=force) as stream:
             stream.writelines(row.to_json() + "\n" for row in hydrated)
     fetched.path.unlink(missing_ok=True)
     return hydrated
-
-
-def eutils_settings() -> EutilsSettings:
-    """Return how to talk to PubMed: as the environment says, else the public defaults."""
-    from exoclass.pubmed import EutilsSettings
-
-    url = os.environ.get("EXOCLASS_EUTILS_URL", "").strip() or EutilsSettings().base_url
-    key = os.environ.get("NCBI_API_KEY", "").strip()
-    return EutilsSettings(base_url=url, api_key=key, email=os.environ.get("NCBI_EMAIL", "").strip())
-
-
-def _note_over_bar(message: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(message, file=sys.stderr)  # the bar makes room for it
 
 
 def _tell(rows: list[LabeledRow], file: Path, out: Path) -> None:

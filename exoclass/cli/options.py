@@ -8,14 +8,16 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from exoclass.errors import OutputError
+from exoclass.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
+    from exoclass.pubmed import EutilsSettings
     from exoclass.taxonomy import Taxonomy
 
 Model = Annotated[
@@ -26,6 +28,12 @@ Data = Annotated[
 ]
 TaxonomyFile = Annotated[
     Path | None, typer.Option("--taxonomy", help="A taxonomy file instead of the shipped one.", metavar="FILE")
+]
+LibraryFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--library", help="The library. Default: EXOCLASS_LIBRARY, else a file in your data folder.", metavar="FILE"
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
@@ -41,6 +49,13 @@ def load_taxonomy(path: Path | None) -> Taxonomy:
 def note(message: str) -> None:
     """Write one line for people to stderr."""
     typer.echo(message, err=True)
+
+
+def note_over_bar(message: str) -> None:
+    """Write one line for people to stderr while a progress bar stands there."""
+    from tqdm import tqdm
+
+    tqdm.write(message, file=sys.stderr)  # the bar makes room for it
 
 
 def say(text: str) -> None:
@@ -94,3 +109,43 @@ def mute() -> None:
     """Send what is still to be written to stdout nowhere, because its reader is gone or its disk is full."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def eutils_settings() -> EutilsSettings:
+    """Return how to talk to PubMed: as the environment says, else the public defaults."""
+    from exoclass.pubmed import EutilsSettings
+
+    url = os.environ.get("EXOCLASS_EUTILS_URL", "").strip() or EutilsSettings().base_url
+    key = os.environ.get("NCBI_API_KEY", "").strip()
+    return EutilsSettings(base_url=url, api_key=key, email=os.environ.get("NCBI_EMAIL", "").strip())
+
+
+def library_path(path: Path | None) -> Path:
+    """Return the file of the library: as given, as ``EXOCLASS_LIBRARY`` says, or in the user's folder of data."""
+    if path is not None:
+        return path
+    named = os.environ.get("EXOCLASS_LIBRARY", "").strip()
+    found = Path(named) if named else Path(typer.get_app_dir("exoclass")) / "library.db"
+    try:
+        found.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{found.parent} cannot be made: {error.strerror}", "Name a --library.") from error
+    return found
+
+
+def now() -> str:
+    """Return the time as the library keeps it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def rejects_path(rejects: Path | None, out: Path | None, *, force: bool) -> Path:
+    """Return where rejects go: as asked, else a free name beside the output or in the current folder."""
+    if rejects is not None:
+        if out is not None and rejects.absolute() == out.absolute():
+            raise UsageError(f"--output and --rejects both name {out}", "Give each a file of its own.")
+        return rejects
+    first = Path("exoclass-rejects.jsonl") if out is None or str(out) == "-" else Path(f"{out}.rejects.jsonl")
+    path, number = first, 2
+    while path.exists() and not force:
+        path, number = first.with_suffix(f".{number}.jsonl"), number + 1
+    return path

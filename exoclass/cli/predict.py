@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from exoclass.cli.options import Force, Model, note, output, ticks
+from exoclass.cli.options import Force, Model, note, output, rejects_path, ticks
 from exoclass.errors import InputError, TaxonomyError, UsageError
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ def predict(
         except TaxonomyError as error:
             raise UsageError(error.cause, error.remedy) from error
     view = View(axes=tuple(axis for axis in tagged if not axes or axis in axes), labels=labels, all_scores=all_scores)
-    kept = _rejects_path(rejects, out, force=force)
+    kept = rejects_path(rejects, out, force=force)
     with output(out, force=force) as stream, RejectsFile(kept, replace=force or rejects is None) as rejected:
         tally = tag_all(
             drop_duplicates(read(paths)),
@@ -134,16 +134,3 @@ def predict(
             progress=ticks("records"),
         )
     return tally, kept
-
-
-def _rejects_path(rejects: Path | None, out: Path | None, *, force: bool) -> Path:
-    """Return where rejects go: as asked, else a free name beside the output or in the current folder."""
-    if rejects is not None:
-        if out is not None and rejects.absolute() == out.absolute():
-            raise UsageError(f"--output and --rejects both name {out}", "Give each a file of its own.")
-        return rejects
-    first = Path("exoclass-rejects.jsonl") if out is None or str(out) == "-" else Path(f"{out}.rejects.jsonl")
-    path, number = first, 2
-    while path.exists() and not force:
-        path, number = first.with_suffix(f".{number}.jsonl"), number + 1
-    return path

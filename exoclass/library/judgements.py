@@ -116,6 +116,18 @@ def decisions_of(database: Database, record_id: int) -> tuple[Decision, ...]:
     )
 
 
+def standing_decisions(database: Database) -> list[Decision]:
+    """Return the decision that holds for each record, in the order in which these were made."""
+    sql = (
+        "SELECT record_id, verdict, tags, note, at FROM decisions WHERE id IN "
+        "(SELECT max(id) FROM decisions GROUP BY record_id) ORDER BY id"
+    )
+    return [
+        Decision(record_id, verdict, {axis: tuple(ids) for axis, ids in json.loads(tags).items()}, note, when)
+        for record_id, verdict, tags, note, when in database.execute(sql)
+    ]
+
+
 def _scores(prediction: Prediction) -> dict[str, float]:
     groups: Iterable[Iterable[Tag] | None] = (prediction.all_scopes, (prediction.scope,), *prediction.tags.values())
     return {tag.id: tag.probability for tags in groups for tag in tags or ()}

@@ -27,6 +27,7 @@ from exoclass.library.judgements import (
     save_decision,
     save_prediction,
     score_sums,
+    standing_decisions,
 )
 from exoclass.library.queries import Queries
 from exoclass.library.schema import check_ours, upgrade
@@ -273,6 +274,10 @@ class Library:
             If there is no such record.
         """
         return decisions_of(self._database, self.get(record).id)
+
+    def standing_decisions(self) -> tuple[Decision, ...]:
+        """Return the decision that holds for each record that has one, in the order in which these were made."""
+        return tuple(standing_decisions(self._database))
 
     def suggestions(self, record: int | str | Record, *, limit: int = 5) -> tuple[Suggestion, ...]:
         """Return records that may be the same paper as one of the library, or as one that is not in it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,21 +14,26 @@ from exoclass.readers.source import Line, open_source, text_lines
 Row = dict[str, Any]
 
 
-def read_rows(path: str | Path) -> Iterator[tuple[int, Row | str]]:
+def read_rows(path: str | Path, *, one_of: Sequence[str] = ("scope", "disease")) -> Iterator[tuple[int, Row | str]]:
     """Yield line number and content of each row of a JSON Lines or CSV file; text instead says why a row is unreadable.
 
     The file is read into memory first: labelled data are small.
 
+    Parameters
+    ----------
+    one_of
+        Columns of which a table must have at least one.
+
     Raises
     ------
     InputError
-        If the file cannot be read, is empty, or has no label column.
+        If the file cannot be read, is empty, or has none of these columns.
     """
     with open_source(path) as source:
         lines = [(number, line) for number, line in text_lines(source) if line.strip()]
     if not lines:
-        raise InputError(f"{path} is empty", "Give it labelled records as JSON Lines or CSV.")
-    yield from _objects(lines) if lines[0][1].lstrip().startswith("{") else _table(path, lines)
+        raise InputError(f"{path} is empty", "Give it rows as JSON Lines or CSV.")
+    yield from _objects(lines) if lines[0][1].lstrip().startswith("{") else _table(path, lines, one_of)
 
 
 def _objects(lines: list[Line]) -> Iterator[tuple[int, Row | str]]:
@@ -41,12 +46,12 @@ def _objects(lines: list[Line]) -> Iterator[tuple[int, Row | str]]:
         yield number, value if isinstance(value, dict) else "not a JSON object"
 
 
-def _table(path: str | Path, lines: list[Line]) -> Iterator[tuple[int, Row | str]]:
+def _table(path: str | Path, lines: list[Line], one_of: Sequence[str]) -> Iterator[tuple[int, Row | str]]:
     header = lines[0][1]
     reader = csv.reader((line + "\n" for _, line in lines), delimiter=max(",\t;", key=header.count))
     names = [name.strip().casefold() for name in next(reader)]
-    if "scope" not in names and "disease" not in names:
-        raise InputError(f"{path} has no scope or disease column", "Name the label columns scope, disease, mechanism.")
+    if not set(one_of) & set(names):
+        raise InputError(f"{path} has no {' or '.join(one_of)} column", f"Its columns are {', '.join(names)}.")
     while True:
         number = lines[min(reader.line_num, len(lines) - 1)][0]
         try:

@@ -1,0 +1,255 @@
+"""Triage: what a library has that the curator has not seen, tagged, ranked, and each paper once.
+
+A record is news until it was shown. It counts as shown only once the output was written, so that a run which is
+killed on the way shows the same again; what a revision, a retraction or a deletion changes afterwards is news again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from exoclass.classifier import Classifier
+from exoclass.errors import TaxonomyError, UsageError
+from exoclass.library import Additions, Entry, Filter, Library
+from exoclass.records import Deletion, Prediction, Record, Reject
+from exoclass.remaining import Remaining
+from exoclass.taxonomy import Taxonomy
+
+Sort = Literal["relevance", "uncertainty", "newest"]
+News = Literal["new", "revised", "retracted", "deleted", "seen"]
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """A label that a record must have, for sure or perhaps, to be shown."""
+
+    axis: str
+    label: str
+
+    @classmethod
+    def parse(cls, text: str, taxonomy: Taxonomy) -> Want:
+        """Read ``axis:label``; raises `UsageError` with the nearest labels if there is none such.
+
+        >>> Want.parse("mechanism:angiogenesis", Taxonomy.load()).label
+        'angiogenesis'
+        """
+        axis, _, label = text.partition(":")
+        try:
+            found = taxonomy.label(label)
+        except TaxonomyError as error:
+            raise UsageError(f"--want {text}: {error.cause}", error.remedy) from error
+        if found.axis != axis:
+            raise UsageError(f"--want {text}: {label} is a label of {found.axis}", f"Write {found.axis}:{label}.")
+        return cls(axis, label)
+
+    def met_by(self, prediction: Prediction) -> bool:
+        """Return whether the model gives the label, be it "yes" or "review"."""
+        tags = (prediction.scope,) if self.axis == "scope" else prediction.tags.get(self.axis) or ()
+        return any(tag.id == self.label and tag.decision != "no" for tag in tags)
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One record of the queue.
+
+    Parameters
+    ----------
+    relevance
+        Calibrated probability, in [0, 1], that the paper is about vesicles as therapy: the sum over the scopes to
+        which mechanisms apply.
+    news
+        Why it is here: ``seen`` if nothing about it is new.
+    """
+
+    entry: Entry
+    prediction: Prediction
+    relevance: float
+    news: News
+
+    @property
+    def unsure(self) -> bool:
+        """Whether the model is not sure what kind of paper it is."""
+        return self.prediction.scope.decision == "review"
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """What to show.
+
+    Parameters
+    ----------
+    items
+        In the order asked for.
+    changed
+        Records that were shown before, or decided, and have since been revised, retracted or deleted.
+    waiting
+        How many more there are than were asked for with ``top``.
+    unwanted
+        How many lack the labels that were asked for; they wait too.
+    """
+
+    items: tuple[Item, ...] = ()
+    changed: tuple[Item, ...] = ()
+    waiting: int = 0
+    unwanted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """All that a curator is told on a Monday.
+
+    Parameters
+    ----------
+    made
+        When (UTC), as ISO text.
+    model
+        Name and content hash of the model.
+    asked
+        The queries or files that were read.
+    remaining
+        How much was found so far; None as long as nothing was decided.
+    """
+
+    queue: Queue
+    made: str
+    model: str
+    asked: tuple[str, ...] = ()
+    remaining: Remaining | None = None
+
+
+@dataclass
+class Intake:
+    """What came in from files: additions to the library, rejects, and PMIDs that PubMed has withdrawn."""
+
+    additions: list[Additions] = field(default_factory=list)
+    rejected: int = 0
+    deleted: tuple[str, ...] = ()
+
+    def count(self, *outcomes: str) -> int:
+        """Return how many records became one of these in the library."""
+        return sum(count for found in self.additions for outcome, count in found.counts.items() if outcome in outcomes)
+
+
+def take_in(
+    library: Library, items: Iterable[Record | Reject | Deletion], *, when: str, reject: Callable[[Reject], None]
+) -> Intake:
+    """Add what readers yield to the library and account for every item."""
+    intake, withdrawn = Intake(), []
+
+    def records() -> Iterator[Record]:
+        for item in items:
+            match item:
+                case Record():
+                    yield item
+                case Reject():
+                    intake.rejected += 1
+                    reject(item)
+                case Deletion():
+                    withdrawn.append(item.pmid)
+
+    intake.additions.append(library.add(records(), when=when))
+    intake.deleted = library.mark_deleted(withdrawn, when=when).deleted
+    return intake
+
+
+def tag_missing(
+    library: Library, clf: Classifier, *, when: str, progress: Callable[[int, int], None] = lambda _done, _all: None
+) -> int:
+    """Predict what `clf` has not read yet, or not since its text changed, and return how many records that were."""
+    waiting = library.ids(Filter(unpredicted_by=clf.id))
+    predictions = clf.predict(library.get(record_id).record for record_id in waiting)
+
+    def counted() -> Iterator[Prediction]:
+        for done, prediction in enumerate(predictions, start=1):
+            yield prediction
+            progress(done, len(waiting))
+
+    return library.save_predictions(clf.id, counted(), when=when).saved
+
+
+def queue(
+    library: Library,
+    clf: Classifier,
+    *,
+    wants: Sequence[Want] = (),
+    sort: Sort = "relevance",
+    top: int | None = None,
+    everything: bool = False,
+) -> Queue:
+    """Return what to show, ranked.
+
+    Parameters
+    ----------
+    wants
+        Records must have one of the labels asked for on each axis that is asked for.
+    sort
+        ``relevance``, falling; ``uncertainty``, the probability nearest one half first; ``newest``, as they came in.
+    top
+        At most so many.
+    everything
+        Whatever is not decided yet, and not only what is new.
+    """
+    relevance = library.score_sums(clf.id, relevant_scopes(clf.taxonomy))
+    entries = list(library.records(Filter(decided=False) if everything else Filter(news=True)))
+    changed = [entry for entry in entries if _news(entry) not in {"new", "seen"} or entry.state == "deleted"]
+    apart = {entry.id for entry in changed}
+    fresh = [entry for entry in entries if entry.id not in apart and entry.verdict is None]
+    fresh.sort(key=lambda entry: (_rank(entry, relevance.get(entry.id, 0.0), sort), entry.id))
+    items: list[Item] = []
+    unwanted = waiting = 0
+    for entry in fresh:
+        if not wants and top is not None and len(items) == top:
+            waiting = len(fresh) - top
+            break
+        item = _item(library, clf, entry, relevance)
+        if not meets(item.prediction, wants):
+            unwanted += 1
+        elif top is not None and len(items) == top:
+            waiting += 1
+        else:
+            items.append(item)
+    news = tuple(_item(library, clf, entry, relevance) for entry in changed if entry.shown or entry.verdict)
+    return Queue(tuple(items), news, waiting, unwanted)
+
+
+def relevant_scopes(taxonomy: Taxonomy) -> tuple[str, ...]:
+    """Return the scopes that a curator of therapy looks for: those to which mechanisms apply."""
+    return tuple(
+        label.id for label in taxonomy.labels if label.axis == "scope" and taxonomy.applies("mechanism", label.id)
+    )
+
+
+def _rank(entry: Entry, relevance: float, sort: Sort) -> tuple[float | str, ...]:
+    match sort:
+        case "relevance":
+            return (-relevance,)
+        case "uncertainty":
+            return (abs(relevance - 0.5),)
+        case "newest":
+            # ISO times turned round: the later, the smaller.
+            return tuple(-int(part) for part in entry.added.translate(str.maketrans("TZ:", "---")).split("-") if part)
+
+
+def meets(prediction: Prediction, wants: Sequence[Want]) -> bool:
+    """Return whether a prediction has one of the labels asked for on each axis that is asked for."""
+    axes = {want.axis for want in wants}
+    return all(any(want.met_by(prediction) for want in wants if want.axis == axis) for axis in axes)
+
+
+def _item(library: Library, clf: Classifier, entry: Entry, relevance: dict[int, float]) -> Item:
+    stored = [found.prediction for found in library.predictions(entry.id) if found.prediction.model == clf.id]
+    # What came in since the records were tagged is tagged now; a deleted record may never have been.
+    prediction = stored[-1] if stored else next(clf.predict([entry.record]))
+    return Item(entry, prediction, relevance.get(entry.id, 0.0), _news(entry))
+
+
+def _news(entry: Entry) -> News:
+    if entry.shown == entry.changed:
+        return "seen"
+    if entry.state == "deleted":
+        return "deleted"
+    if not entry.shown:
+        return "new"
+    return "retracted" if entry.state == "retracted" else "revised"
