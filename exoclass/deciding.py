@@ -91,11 +91,10 @@ def decide(
         Names the PMIDs that are not in the library, or that no model has tagged.
     """
     given = list(wishes)
-    problems = [
-        f"{wish.where or f'PMID {wish.pmid}'}: PMID {wish.pmid}" for wish in given if not _held(library, wish.pmid)
-    ]
-    if problems:
-        shown = "; ".join(problems[:5]) + (f" and {len(problems) - 5} more" if len(problems) > 5 else "")
+    held = library.known(wish.pmid for wish in given)
+    if missing := [wish for wish in given if wish.pmid not in held]:
+        names = [f"PMID {wish.pmid}" + (f" ({wish.where})" if wish.where else "") for wish in missing]
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         raise LibraryError(f"not in the library: {shown}", f"{_NOTHING} `exoclass triage` adds records.")
     checked = [(wish, _tags(library, wish, taxonomy, model)) for wish in given]
     return tuple(
@@ -121,10 +120,6 @@ def is_relevant(decision: Decision, scopes: Sequence[str]) -> bool:
     """Return whether a decision keeps the paper as one on therapy."""
     judged = decision.tags.get("scope")
     return decision.verdict != "reject" and (judged is None or bool(set(judged) & set(scopes)))
-
-
-def _held(library: Library, pmid: str) -> bool:
-    return bool(library.known([pmid]))
 
 
 def _tags(library: Library, wish: Wish, taxonomy: Taxonomy, model: str | None) -> dict[str, tuple[str, ...]]:

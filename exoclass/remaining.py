@@ -57,21 +57,18 @@ class Remaining:
 
     def line(self) -> str:
         """Return both findings for people."""
-        if not self.found:
-            return f"{self.read:,} read, none relevant so far; {self.unread:,} unread."
-        share = f"{self.recall:.0%} ({self.recall_low:.0%}-{self.recall_high:.0%})"
-        said = (
-            f"{self.read:,} read, {self.found:,} relevant: an estimated {share} of all, "
-            f"with {self.left:.0f} ({self.left_low:,}-{self.left_high:,}) left among {self.unread:,} unread."
-        )
         if not self.unread:
             return f"{self.read:,} read, {self.found:,} relevant; nothing is unread."
-        hint = (
-            f"What you read last speaks for {TARGET:.0%} found (p = {self.p_missed:.3f}): you may stop."
-            if self.may_stop
-            else f"Not yet a reason to stop (p = {self.p_missed:.2f} that less than {TARGET:.0%} is found)."
+        if not self.found:
+            return f"{self.read:,} read, none relevant so far; {self.unread:,} unread."
+        said = (
+            f"{self.read:,} read, {self.found:,} relevant: an estimated {self.recall:.0%} "
+            f"({self.recall_low:.0%}-{self.recall_high:.0%}) of all, with about {self.left:.0f} "
+            f"({self.left_low:,}-{self.left_high:,}) left among {self.unread:,} unread."
         )
-        return f"{said} {hint}"
+        if self.may_stop:
+            return f"{said} What you read last speaks for {TARGET:.0%} found (p = {self.p_missed:.3f}): you may stop."
+        return f"{said} What you read last is no reason to stop yet (p = {self.p_missed:.2f})."
 
 
 def estimate(read: Sequence[bool], read_probs: Sequence[float], unread_probs: Sequence[float]) -> Remaining:

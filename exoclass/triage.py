@@ -246,10 +246,12 @@ def _item(library: Library, clf: Classifier, entry: Entry, relevance: dict[int, 
 
 
 def _news(entry: Entry) -> News:
-    if entry.shown == entry.changed:
+    # A decision shows that the curator knew the record as it came.
+    known = entry.shown or (entry.added if entry.verdict else "")
+    if known == entry.changed:
         return "seen"
     if entry.state == "deleted":
         return "deleted"
-    if not entry.shown:
+    if not known:
         return "new"
     return "retracted" if entry.state == "retracted" else "revised"

@@ -109,7 +109,7 @@ def write_ris(predictions: Iterable[Prediction], out: TextIO, view: View, taxono
 def write_table(predictions: Iterable[Prediction], out: TextIO, view: View, taxonomy: Taxonomy) -> None:
     """Write a list for people: title, tags by name with probability, and the sentence that earned each tag."""
     for number, prediction in enumerate(predictions, start=1):
-        out.write("\n".join(_card(number, prediction, view, taxonomy)) + "\n\n")
+        out.write("\n".join(card(number, prediction, view, taxonomy)) + "\n\n")
 
 
 WRITERS: dict[str, Writer] = {
@@ -212,7 +212,8 @@ def _one_line(value: str) -> str:
     return " ".join(value.split())
 
 
-def _card(number: int, prediction: Prediction, view: View, taxonomy: Taxonomy) -> Iterator[str]:
+def card(number: int, prediction: Prediction, view: View, taxonomy: Taxonomy) -> Iterator[str]:
+    """Yield the lines that tell people of one prediction."""
     record, scope = prediction.record, prediction.scope
     yield f"{number}. {record.title or '(no title)'}"
     about = [f"PMID {record.pmid}" if record.pmid else "", f"doi {record.doi}" if record.doi else "", record.source]

@@ -16,8 +16,11 @@ from conftest import ROOT, clean_environment
 
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
-COMMANDS = ("predict", "train", "evaluate", "check", "labels", "info", "adapt", "bench")
-SUBCOMMANDS = (("data", "hydrate"), ("data", "silver"), ("data", "split"))
+COMMANDS = ("predict", "triage", "decide", "export", "train", "evaluate", "check", "labels", "info", "adapt", "bench")
+SUBCOMMANDS = (
+    ("data", "hydrate"), ("data", "silver"), ("data", "split"),
+    ("query", "add"), ("query", "list"), ("query", "remove"),
+)  # fmt: skip
 MAX_LINES = 300
 HEAVY = {"torch", "transformers", "datasets", "sklearn", "ray"}
 
@@ -34,7 +37,8 @@ RANKS: dict[str, float] = {
     "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
     "hydration": 3, "silver": 3,
     "classifier": 4,
-    "training": 5, "adaptation": 5, "triage": 5, "batch": 5, "deciding": 5.3, "exporting": 5.3, "harvest": 5, "digest": 5.6, "diagnosis": 5.3, "benchmark": 5.3, "html_report": 5.6,
+    "training": 5, "adaptation": 5, "triage": 5, "harvest": 5, "batch": 5, "deciding": 5.3, "exporting": 5.3,
+    "diagnosis": 5.3, "benchmark": 5.3, "html_report": 5.6, "digest": 5.6, "listing": 5.6,
     "speed": 5, "yardstick": 5.1,
     "cli": 6, "review": 6,
     "__main__": 7,

@@ -14,7 +14,22 @@ from typing import Annotated, NoReturn
 import typer
 
 from exoclass import __version__
-from exoclass.cli import adapt, bench, check, data, evaluate, info, labels, predict, silver, train
+from exoclass.cli import (
+    adapt,
+    bench,
+    check,
+    data,
+    decide,
+    evaluate,
+    export,
+    info,
+    labels,
+    predict,
+    query,
+    silver,
+    train,
+    triage,
+)
 from exoclass.cli.options import mute
 from exoclass.errors import ExoclassError
 
@@ -51,7 +66,22 @@ def exoclass(
     """
 
 
-for command in (predict, train, evaluate, check, data, silver, labels, info, adapt, bench):
+for command in (
+    predict,
+    triage,
+    decide,
+    export,
+    query,
+    train,
+    evaluate,
+    check,
+    data,
+    silver,
+    labels,
+    info,
+    adapt,
+    bench,
+):
     command.add_to(app)
 
 

@@ -33,7 +33,7 @@ def export_cli(
         typer.Option("--format", "-f", help="labels is labelled data to train on. Default: by the suffix, else jsonl."),
     ] = None,
     verdict: Annotated[
-        list[Literal["accept", "reject", "correct"]] | None,
+        list[str] | None,
         typer.Option(help="Only records so decided; may be repeated."),
     ] = None,
     want: Annotated[
@@ -52,6 +52,8 @@ def export_cli(
     exoclass train data/exosome_therapy.jsonl new-labels.jsonl -o my-model
     """
     shown = format or (_SUFFIXES.get(out.suffix.lower(), "jsonl") if out else "jsonl")
+    if wrong := set(verdict or ()) - {"accept", "reject", "correct"}:
+        raise UsageError(f"--verdict {wrong.pop()} is none", "Write accept, reject or correct.")
     if shown == "labels" and (verdict or want):
         raise UsageError("labelled data is all that was accepted or corrected", "Leave out --verdict and --want.")
     count, silent = export(

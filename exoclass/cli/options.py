@@ -6,7 +6,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -80,6 +80,21 @@ def ticks(unit: str, total: int | None = None) -> Iterable[None]:
             yield None
 
     return tqdm(forever(), total=total, unit=f" {unit}", disable=None, file=sys.stderr, leave=False, mininterval=0.2)
+
+
+def counter(what: str) -> Callable[[int, int], None]:
+    """Return what takes "done" and "of how many" and moves a progress bar on stderr; silent when it is no terminal."""
+    from tqdm import tqdm
+
+    bar = tqdm(desc=what, unit=" records", disable=None, file=sys.stderr, leave=False, mininterval=0.2)
+
+    def advance(done: int, total: int) -> None:
+        bar.total = total
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return advance
 
 
 @contextmanager
