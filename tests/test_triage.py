@@ -168,7 +168,13 @@ def test_sorting_by_doubt_and_by_time(library: Library, clf: Classifier) -> None
 def test_every_item_of_a_file_is_accounted_for(library: Library) -> None:
     library.add([BRAIN], when=MONDAY)
     rejects: list[Reject] = []
-    items = [WOUND, Reject("f.nbib", "line 3", "no title"), BRAIN, Deletion("2", "f.xml:9"), Deletion("77", "f.xml:9")]
+    items: list[Record | Reject | Deletion] = [
+        WOUND,
+        Reject("f.nbib", "line 3", "no title"),
+        BRAIN,
+        Deletion("2", "f.xml:9"),
+        Deletion("77", "f.xml:9"),
+    ]
     intake = take_in(library, items, when=TUESDAY, reject=rejects.append)
     assert (intake.count("new"), intake.count("known"), intake.rejected, intake.deleted) == (1, 1, 1, ("2",))
     assert [reject.position for reject in rejects] == ["line 3"]

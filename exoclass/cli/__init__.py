@@ -17,6 +17,7 @@ from exoclass import __version__
 from exoclass.cli import (
     adapt,
     bench,
+    benchmark,
     check,
     data,
     decide,
@@ -81,6 +82,7 @@ for command in (
     info,
     adapt,
     bench,
+    benchmark,
 ):
     command.add_to(app)
 
