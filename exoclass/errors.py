@@ -7,6 +7,7 @@
     ├── InputError                a file or stream cannot be read at all
     │   └── UnknownFormatError    … because its content is none of the formats we read
     ├── PubMedError               PubMed cannot be reached, refuses, or keeps sending what cannot be used
+    │   └── BrokenAnswerError     … it answers this request, time after time, with what cannot be used
     ├── TaxonomyError             the taxonomy file is faulty, or a label is not in it
     ├── ConfigError               a configuration file is faulty
     ├── CorpusError               labelled data cannot be used for training or evaluation
@@ -63,6 +64,10 @@ class UnknownFormatError(InputError):
 
 class PubMedError(ExoclassError):
     """PubMed cannot be reached, refuses, or keeps sending what cannot be used."""
+
+
+class BrokenAnswerError(PubMedError):
+    """PubMed answers one request, time after time, with what cannot be used; another request may fare better."""
 
 
 class TaxonomyError(ExoclassError):

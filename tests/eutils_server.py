@@ -1,17 +1,23 @@
-"""A real HTTP server on 127.0.0.1 that speaks EFetch from records in our own words, with faults at will."""
+"""A real HTTP server on 127.0.0.1 that speaks ESearch and EFetch from records in our own words, with faults at will."""
 
 from __future__ import annotations
 
+import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qsl
 
 KEY = "0123456789abcdef0123456789abcdef0123"
 HEAD = '<?xml version="1.0" ?>\n<!DOCTYPE PubmedArticleSet PUBLIC "-//NLM//DTD" "https://dtd.nlm.nih.gov/pubmed.dtd">\n'
+_DAYS = re.compile(r'"([\d/]{10})"\[crdt\] : "([\d/]{10})"\[crdt\]')
+_UIDS = re.compile(r"(\d+):(\d+)\[uid\]")
+_UID = re.compile(r"(\d+)\[uid\]")
 PAGE = b"<!DOCTYPE html>\n<html><body><h1>PubMed is being looked after</h1></body></html>"
 
 
@@ -34,12 +40,19 @@ class Server:
     ----------
     articles
         PMID to the XML that answers for it.
+    created, modified
+        PMID to the day on which it was added, and last changed.
+    ceiling
+        How many PMIDs a search delivers.
     faults
         One is taken from the left for each request; None is a good answer.
     """
 
     url: str
     articles: dict[str, str] = field(default_factory=dict)
+    created: dict[str, date] = field(default_factory=dict)
+    modified: dict[str, date] = field(default_factory=dict)
+    ceiling: int = 9_999
     faults: deque[Fault | None] = field(default_factory=deque)
     forms: list[dict[str, str]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
@@ -50,10 +63,38 @@ class Server:
         """Have a plain article for each PMID."""
         self.articles |= {str(pmid): article(str(pmid)) for pmid in pmids}
 
+    def add(self, pmid: int | str, day: date, xml: str = "", *, created: date | None = None) -> None:
+        """Have an article that came, or was changed, on a day."""
+        name = str(pmid)
+        self.articles[name] = xml or article(name)
+        self.created.setdefault(name, created or day)
+        self.modified[name] = day
+
+    def remove(self, pmid: int | str) -> None:
+        """Have an article no longer."""
+        for table in (self.articles, self.created, self.modified):
+            table.pop(str(pmid), None)
+
+    def hits(self, form: dict[str, str]) -> list[str]:
+        """Return the PMIDs that a search finds, the newest first: what the query itself says is met by all."""
+        found = list(self.articles)
+        term = form["term"]
+        if days := _DAYS.search(term):
+            first, last = (date(*map(int, day.split("/"))) for day in days.groups())
+            found = [pmid for pmid in found if first <= self.created[pmid] <= last]
+        if form.get("datetype") == "mdat":
+            first, last = (date(*map(int, form[name].split("/"))) for name in ("mindate", "maxdate"))
+            found = [pmid for pmid in found if first <= self.modified[pmid] <= last]
+        if span := _UIDS.search(term):
+            found = [pmid for pmid in found if int(span[1]) <= int(pmid) <= int(span[2])]
+        elif single := set(_UID.findall(term)):
+            found = [pmid for pmid in found if pmid in single]
+        return sorted(found, key=int, reverse=True)
+
     @property
     def asked(self) -> list[list[str]]:
         """The PMIDs of each request."""
-        return [form["id"].split(",") for form in self.forms]
+        return [form["id"].split(",") for form in self.forms if "id" in form]
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -64,17 +105,38 @@ class Handler(BaseHTTPRequestHandler):
     state: Server
 
     def do_POST(self) -> None:
-        """Answer EFetch."""
+        """Answer ESearch and EFetch."""
         form = dict(parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode(), strict_parsing=True))
         self.state.forms.append(form)
         self.state.heads.append(f"{self.requestline}\n{self.headers}")
-        found = "".join(self.state.articles.get(pmid, "") for pmid in form["id"].split(","))
-        body = f"{HEAD}<PubmedArticleSet>\n{found}</PubmedArticleSet>\n".encode()
+        body = self.search(form) if "esearch" in self.path else self.fetch(form)
         fault = self.state.faults.popleft() if self.state.faults else None
         if fault is None:
             self.answer(200, body)
         else:
             fault(self, body)
+
+    def search(self, form: dict[str, str]) -> bytes:
+        """Return what ESearch says, cut at the ceiling with a warning as PubMed does."""
+        found = self.state.hits(form)
+        listed = found[: min(int(form["retmax"]), self.state.ceiling)]
+        over = len(found) > self.state.ceiling
+        warning = {"phrasesignored": [], "outputmessages": ["Restrictions achieved"] if over else []}
+        result = {
+            "count": str(len(found)),
+            "retmax": str(len(listed)),
+            "retstart": "0",
+            "idlist": listed,
+            "translationset": [],
+            "querytranslation": f"all of\x07 {form['term'][:20]}",
+            "warninglist": warning,
+        }
+        return json.dumps({"header": {"type": "esearch"}, "esearchresult": result}).replace("\\u0007", "\x07").encode()
+
+    def fetch(self, form: dict[str, str]) -> bytes:
+        """Return what EFetch says."""
+        found = "".join(self.state.articles.get(pmid, "") for pmid in form["id"].split(","))
+        return f"{HEAD}<PubmedArticleSet>\n{found}</PubmedArticleSet>\n".encode()
 
     def answer(self, status: int, body: bytes, headers: dict[str, str] | None = None, *, length: int = -1) -> None:
         """Send a whole answer; `length` claims another length than that of the body."""

@@ -7,18 +7,22 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from exoclass.errors import BrokenAnswerError
 from exoclass.pubmed.eutils import Eutils, EutilsSettings, Limiter, fault_of
 from exoclass.readers.normalise import excerpt, find_pmid
 from exoclass.readers.pubmed_xml import read_pubmed_xml
 from exoclass.records import Deletion, Record, Reject
 
-__all__ = ["Eutils", "EutilsSettings", "Limiter", "fetch"]
+__all__ = ["Eutils", "EutilsSettings", "Limiter", "efetch_all", "fetch"]
 
 BATCH = 200
 """PMIDs per request; NCBI asks for POST from about this number on."""
 
 SOURCE = "PubMed"
 """What stands for the file name in `Record.source` (``PubMed:30943982``) and in `Reject.file`."""
+
+NO_RECORD = "PubMed has no record of it"
+"""`Reject.reason` of a PMID that PubMed does not have."""
 
 Item = Record | Reject | Deletion
 
@@ -77,6 +81,22 @@ def efetch(pmids: Sequence[str], eutils: Eutils) -> Iterator[Item]:
     yield from _answers(pmids, body)
 
 
+def efetch_all(pmids: Sequence[str], eutils: Eutils) -> Iterator[Item]:
+    """Fetch as `efetch` does, but let a record that PubMed cannot send fail alone and not with its batch.
+
+    A batch that is broken time after time is halved until what breaks it stands alone as a `Reject`.
+    """
+    try:
+        yield from list(efetch(pmids, eutils))
+    except BrokenAnswerError as error:
+        if len(pmids) == 1:
+            yield Reject(SOURCE, f"PMID {pmids[0]}", error.cause)
+            return
+        middle = len(pmids) // 2
+        yield from efetch_all(pmids[:middle], eutils)
+        yield from efetch_all(pmids[middle:], eutils)
+
+
 def fault_of_article_set(body: bytes) -> str:
     """Return what is wrong with an answer of EFetch; empty text if it is a whole set of articles.
 
@@ -108,7 +128,7 @@ def _answers(pmids: Sequence[str], body: bytes) -> Iterator[Item]:
     for pmid in pmids:
         match found.get(pmid):
             case None:
-                yield Reject(SOURCE, f"PMID {pmid}", "PubMed has no record of it")
+                yield Reject(SOURCE, f"PMID {pmid}", NO_RECORD)
             case Reject() as reject:
                 yield replace(reject, position=f"PMID {pmid}")
             case item:

@@ -19,7 +19,7 @@ from typing import Self
 
 import httpx2
 
-from exoclass.errors import PubMedError, UsageError
+from exoclass.errors import BrokenAnswerError, PubMedError, UsageError
 from exoclass.readers.normalise import excerpt
 
 LONGEST_WAIT = 300.0
@@ -130,7 +130,7 @@ class Eutils:
         url = f"{settings.base_url.rstrip('/')}/{utility}"
         own = {"tool": settings.tool, "email": settings.email, "api_key": settings.api_key}
         data = {**form, **{name: value for name, value in own.items() if value}}
-        delay = 0.0
+        delay, kind = 0.0, PubMedError
         for attempt in range(settings.retries + 1):
             self._limiter.wait(delay)
             delay = min(settings.backoff * 2**attempt, LONGEST_WAIT)
@@ -138,11 +138,13 @@ class Eutils:
                 answer = self._http.post(url, data=data)
             except httpx2.RequestError as error:
                 problem, remedy = _network_problem(error), "Check the connection, and run it again."
+                kind = PubMedError
             else:
                 problem = self._problem(answer, fault)
                 if not problem:
                     return answer.content
                 remedy = self._remedy(answer)
+                kind = BrokenAnswerError if answer.status_code == 200 else PubMedError
                 asked_for = _retry_after(answer.headers.get("Retry-After"))
                 if asked_for is not None and asked_for > LONGEST_WAIT:
                     raise self._error(f"{problem} and asks to wait {asked_for:.0f} seconds", "Run it again after that.")
@@ -150,7 +152,7 @@ class Eutils:
             if attempt < settings.retries:
                 again = f"trying again in {delay:.0f} s ({attempt + 1} of {settings.retries})"
                 self._notice(f"{self._host} {problem}; {again}")
-        raise self._error(f"{problem}, {settings.retries + 1} times in a row", remedy)
+        raise kind(f"{self._host} {problem}, {settings.retries + 1} times in a row", remedy)
 
     def _problem(self, answer: httpx2.Response, fault: Callable[[bytes], str]) -> str:
         """Return what is wrong with an answer if it is worth another try, empty text if nothing is wrong.
