@@ -1,4 +1,4 @@
-"""The plots of the HTML report as inline SVG; colours are those of the page (``report.css``)."""
+"""The plots of the HTML report as inline SVG; colours are those of the page (``page.css``)."""
 
 from __future__ import annotations
 

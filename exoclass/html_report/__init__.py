@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from importlib.resources import files
 
 from exoclass.diagnosis import Diagnosis
 from exoclass.html_report.axis import axis_section
@@ -11,9 +10,8 @@ from exoclass.html_report.figures import count, figure, interval, percent
 from exoclass.html_report.mistakes import mistakes_section
 from exoclass.markup import Html, element, join
 from exoclass.metrics import AxisScore, Interval
+from exoclass.page import page, stylesheet
 from exoclass.taxonomy import Taxonomy
-
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"  # a browser refuses scripts and requests, whatever is inside
 
 
 def render(diagnosis: Diagnosis, taxonomy: Taxonomy) -> str:
@@ -45,16 +43,7 @@ def render(diagnosis: Diagnosis, taxonomy: Taxonomy) -> str:
             _source(diagnosis),
         ),
     )
-    head = element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        element("meta", name="generator", content="exoclass"),
-        element("title", f"Evaluation: {report.name}"),
-        element("style", Html(files("exoclass.html_report").joinpath("report.css").read_text(encoding="utf-8"))),
-    )
-    return f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    return page(f"Evaluation: {report.name}", body, stylesheet("exoclass.html_report", "report.css"))
 
 
 def _contents(diagnosis: Diagnosis, taxonomy: Taxonomy) -> Html:

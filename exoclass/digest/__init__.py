@@ -1,0 +1,90 @@
+"""What is new, as one HTML page to read on a Monday and to print."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from exoclass.digest.cards import brief, card, changed
+from exoclass.digest.counts import tag_counts
+from exoclass.markup import Html, element, join
+from exoclass.page import page, stylesheet
+from exoclass.taxonomy import Taxonomy
+from exoclass.triage import Digest, relevant_scopes
+
+
+def render(digest: Digest, taxonomy: Taxonomy) -> str:
+    """Return the page; the same digest gives the same bytes."""
+    scopes = set(relevant_scopes(taxonomy))
+    items = digest.queue.items
+    therapy = [item for item in items if not item.unsure and item.prediction.scope.id in scopes]
+    unsure = [item for item in items if item.unsure]
+    other = [item for item in items if not item.unsure and item.prediction.scope.id not in scopes]
+    day = datetime.fromisoformat(digest.made).strftime("%A, %-d %B %Y")
+    body = element(
+        "body",
+        element("header", element("h1", "New on exosome therapy"), element("p", day, cls="soft")),
+        _headline(digest, (len(therapy), len(unsure), len(other))),
+        element(
+            "main",
+            *_section("therapy", "Therapy", [card(item, taxonomy) for item in therapy]),
+            *_section(
+                "unsure", "Not sure what kind of paper", [card(item, taxonomy) for item in unsure],
+                "The model cannot tell whether these are about vesicles as therapy: have a look yourself.",
+            ),
+            *_section("changed", "Changed since you saw them", [changed(item) for item in digest.queue.changed]),
+            *_section("other", "Other papers", [_list([brief(item, taxonomy) for item in other])] if other else []),
+            *([tag_counts(therapy, taxonomy)] if therapy else []),
+            _about(digest),
+        ),
+    )  # fmt: skip
+    return page(f"exoclass: {len(items)} new papers, {day}", body, stylesheet("exoclass.digest", "digest.css"))
+
+
+def _headline(digest: Digest, counts: tuple[int, int, int]) -> Html:
+    """Return what there is in one sentence, with links to it, and what is still to come."""
+    queue, (therapy, unsure, other) = digest.queue, counts
+    parts = [
+        (therapy, "on therapy", "therapy"),
+        (unsure, "not sure", "unsure"),
+        (other, "other" if other == 1 else "others", "other"),
+        (len(queue.changed), "changed since you saw them", "changed"),
+    ]
+    shown = [element("a", element("b", f"{n:,}"), f" {name}", href=f"#{place}") for n, name, place in parts if n]
+    if not shown:
+        shown = [element("span", "Nothing new since you last looked. Enjoy the quiet week.")]
+    waiting = [
+        f"{count:,} {what}"
+        for count, what in (
+            (queue.waiting, "more wait for the next time."),
+            (queue.unwanted, "without the labels you asked for wait, too."),
+        )
+        if count
+    ]
+    said = [element("p", line, cls="soft") for line in waiting]
+    if digest.remaining:
+        said.append(element("p", digest.remaining.line(), cls="soft"))
+    return join(element("nav", *shown, cls="headline", aria_label="Contents"), *said)
+
+
+def _section(place: str, title: str, members: list[Html], explained: str = "") -> list[Html]:
+    if not members:
+        return []
+    said = [element("p", explained, cls="soft")] if explained else []
+    return [element("section", element("h2", title), *said, *members, id=place)]
+
+
+def _list(lines: list[Html]) -> Html:
+    return element("ul", *(element("li", line) for line in lines), cls="brief")
+
+
+def _about(digest: Digest) -> Html:
+    rows = [("Asked", "; ".join(digest.asked)), ("Model", digest.model), ("Made", digest.made)]
+    pairs = [join(element("dt", name), element("dd", value)) for name, value in rows if value]
+    meaning = (
+        "Each number is a calibrated probability: of 100 tags given with 0.90, about 90 hold. The sentence that "
+        "earned a tag is marked in the abstract. Tags come from a model, not from a reader."
+    )
+    return element(
+        "section", element("h2", "About this page"), element("p", meaning), element("dl", *pairs, cls="source"),
+        id="about",
+    )  # fmt: skip
