@@ -29,6 +29,7 @@ from exoclass.cli.query import DEFAULT_QUERY
 from exoclass.errors import UsageError
 
 if TYPE_CHECKING:
+    from exoclass.batch import RejectsFile
     from exoclass.classifier import Classifier
     from exoclass.harvest import Harvested
     from exoclass.library import Library
@@ -133,7 +134,7 @@ def triage(
 ) -> tuple[Digest, Taxonomy]:  # fmt: skip
     """Take in, tag, write what is asked for, note it as shown, and return it."""
     from exoclass import triage as work
-    from exoclass.batch import check_output
+    from exoclass.batch import RejectsFile, check_output
     from exoclass.classifier import Classifier
     from exoclass.deciding import remaining
     from exoclass.library import Library
@@ -147,7 +148,12 @@ def triage(
     with Library.open(library) as opened:
         if first:
             note(f"A new library begins at {library}: what is fetched, shown and decided is kept there.")
-        asked = _read_files(opened, source.files, rejects) if source.files else _ask(opened, source, begins, today)
+        kept = rejects_path(rejects, None, force=False)
+        with RejectsFile(kept, replace=rejects is None) as rejected:
+            if source.files:
+                asked = _read_files(opened, source.files, rejected)
+            else:
+                asked = _ask(opened, source, begins, today, rejected)
         bar = counter("tagging")
         work.tag_missing(opened, clf, when=now(), progress=bar)
         queue = work.queue(opened, clf, wants=wanted, sort=sort, top=top, everything=everything)
@@ -158,28 +164,25 @@ def triage(
     return digest, clf.taxonomy
 
 
-def _read_files(library: Library, files: list[Path], rejects: Path | None) -> list[str]:
-    from exoclass.batch import RejectsFile
+def _read_files(library: Library, files: list[Path], rejected: RejectsFile) -> list[str]:
     from exoclass.readers import drop_duplicates, read
     from exoclass.triage import take_in
 
     if Path("-") in files and sys.stdin is None:
         raise UsageError("standard input is closed", "Name a file: exoclass triage new.nbib")
-    kept = rejects_path(rejects, None, force=False)
-    with RejectsFile(kept, replace=rejects is None) as rejected:
-        intake = take_in(library, drop_duplicates(read(files)), when=now(), reject=rejected.write)
+    intake = take_in(library, drop_duplicates(read(files)), when=now(), reject=rejected.write)
     counts = [
         (intake.count("new"), "new"),
         (intake.count("revised", "retracted"), "revised or retracted"),
         (intake.count("known", "duplicate"), "known already"),
         (len(intake.deleted), "withdrawn by PubMed"),
-        (intake.rejected, f"rejected (see {kept})"),
+        (intake.rejected, f"rejected (see {rejected.path})"),
     ]
     note(f"{', '.join(map(str, files))}: {', '.join(f'{n:,} {name}' for n, name in counts if n) or 'no record'}")
     return [str(file) for file in files]
 
 
-def _ask(library: Library, source: Source, begins: date | None, today: date) -> list[str]:
+def _ask(library: Library, source: Source, begins: date | None, today: date, rejected: RejectsFile) -> list[str]:
     """Ask PubMed each query and return the queries."""
     from exoclass.harvest import harvest, since_last
 
@@ -199,7 +202,10 @@ def _ask(library: Library, source: Source, begins: date | None, today: date) -> 
             library, name, first, today, settings=eutils_settings(), now=lambda: datetime.now(UTC),
             notice=note_over_bar, progress=bar,
         )  # fmt: skip
-        note(f"{name}, {first} to {today}: {_harvested(found)}")
+        for reject in found.rejects:
+            rejected.write(reject)
+        where = f", {len(found.rejects):,} not readable (see {rejected.path})" if found.rejects else ""
+        note(f"{name}, {first} to {today}: {_harvested(found)}{where}")
     return [saved[name] for name in names]
 
 
@@ -207,10 +213,8 @@ def _harvested(found: Harvested) -> str:
     parts = [f"PubMed has {found.found:,}, {len(found.new):,} of them new"]
     if changed := len(found.revised) + len(found.retracted) + len(found.deleted):
         parts.append(f"{changed:,} revised, retracted or withdrawn")
-    if found.rejects:
-        parts.append(
-            f"{len(found.rejects):,} not readable: {'; '.join(f'{r.position}, {r.reason}' for r in found.rejects)}"
-        )
+    if found.unknown:
+        parts.append(f"which does not know {', '.join(found.unknown)}")
     return ", ".join(parts)
 
 
