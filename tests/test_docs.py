@@ -6,14 +6,20 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from xml.sax.saxutils import escape
 
+import eutils_server
 import pytest
 from conftest import ROOT, clean_environment
 from typer.main import get_command
 
 from exoclass.cli import app
+from exoclass.readers import read
+from exoclass.records import Record
 from exoclass.taxonomy import AXES, Taxonomy
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -78,7 +84,21 @@ def checkout(tmp_path: Path) -> Path:
     return folder
 
 
-def execute(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def pubmed() -> Iterator[str]:
+    """Run a server in place of PubMed that has the records of the shipped example, and return its address."""
+    with eutils_server.serve() as server:
+        for item in read(ROOT / "data" / "examples" / "week.nbib"):
+            assert isinstance(item, Record)
+            assert item.pmid is not None
+            title, abstract = escape(item.title), escape(item.abstract)
+            server.add(
+                item.pmid, datetime.now(UTC).date(), eutils_server.article(item.pmid, title=title, abstract=abstract)
+            )
+        yield server.url
+
+
+def execute(command: str, folder: Path, pubmed: str = "") -> subprocess.CompletedProcess[str]:
     """Run a shell command in which /tmp/ stands for a folder of its own; stderr goes where stdout goes."""
     scratch = folder.parent / "scratch"
     scratch.mkdir(exist_ok=True)
@@ -86,7 +106,9 @@ def execute(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         ["bash", "-c", command.replace("/tmp/", f"{scratch}/")],
         cwd=folder,
-        env=clean_environment() | {"PATH": path},
+        env=clean_environment()
+        | {"PATH": path, "EXOCLASS_LIBRARY": str(scratch / "library.db"), "NO_PROXY": "127.0.0.1"}
+        | ({"EXOCLASS_EUTILS_URL": pubmed} if pubmed else {}),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         encoding="utf-8",
@@ -209,9 +231,9 @@ def test_the_readme_has_transcripts() -> None:
 
 
 @pytest.mark.parametrize("transcript", RUNNABLE, ids=lambda found: found[0].command.split("\n")[0][:60])
-def test_a_transcript_shows_what_happens(checkout: Path, transcript: list[Step]) -> None:
+def test_a_transcript_shows_what_happens(checkout: Path, transcript: list[Step], pubmed: str) -> None:
     for step in transcript:
-        done = execute(step.command, checkout)
+        done = execute(step.command, checkout, pubmed)
         assert done.returncode == 0, f"$ {step.command}\n{done.stdout}"
         shown = "\n".join(step.shown)
         assert matches(step.shown, done.stdout), f"$ {step.command}\nshown:\n{shown}\nreal:\n{done.stdout}"
