@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from exoclass.adaptation import AdaptConfig
 from exoclass.config import shipped
+from exoclass.public_benchmark import BenchmarkConfig
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
 
@@ -57,8 +58,17 @@ def test_every_file_in_configs_is_checked_here() -> None:
         "adapt.toml",
         "prediction.schema.json",
         "constraints.txt",
+        "benchmarks/hoc.toml",
     }
-    assert {path.name for path in CONFIGS.iterdir()} == known
+    assert {path.relative_to(CONFIGS).as_posix() for path in CONFIGS.rglob("*") if path.is_file()} == known
+
+
+def test_the_benchmark_loads_and_names_configurations_that_load() -> None:
+    config = BenchmarkConfig.load(CONFIGS / "benchmarks" / "hoc.toml")
+    assert len(set(config.labels)) == 10
+    assert [TrainConfig.load(shipped(name)).backend for name in (config.tfidf, config.transformer)] == [
+        "tfidf", "transformer",
+    ]  # fmt: skip
 
 
 def test_the_shipped_taxonomy_loads() -> None:
