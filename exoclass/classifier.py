@@ -21,6 +21,7 @@ from exoclass.manifest import new_folder, verify
 from exoclass.modelcard import model_card
 from exoclass.records import Decision, Evidence, Prediction, Record, Tag
 from exoclass.taxonomy import Taxonomy, parse_taxonomy
+from exoclass.versions import resolve
 
 SCHEMA = 1
 DEFAULT_MODEL = "tfidf"
@@ -38,7 +39,13 @@ _DECISIONS: dict[int, Decision] = {NO: "no", REVIEW: "review", YES: "yes"}
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a model says of itself; saved in ``exoclass.json`` and told in its card."""
+    """What a model says of itself; saved in ``exoclass.json`` and told in its card.
+
+    Parameters
+    ----------
+    lineage
+        Of a model that `retrain` made: its parent, and the new labels it has learnt from.
+    """
 
     backend: str
     config: dict[str, Any]
@@ -47,6 +54,7 @@ class Metadata:
     evaluation: dict[str, Any] = field(default_factory=dict)
     command: str = ""
     trained_on: tuple[str, ...] = ()
+    lineage: dict[str, Any] = field(default_factory=dict)
 
 
 def axis_columns(taxonomy: Taxonomy) -> tuple[AxisColumns, ...]:
@@ -169,8 +177,13 @@ class Classifier:
         attribution = self.backend.attribute(text, columns)
         return dict(zip(columns, explain(text, attribution, sentences(text)), strict=True))
 
-    def save_pretrained(self, folder: str | Path, *, force: bool = False) -> None:
+    def save_pretrained(self, folder: str | Path, *, force: bool = False, name: str = "") -> None:
         """Write weights, metadata, manifest and model card; all of it or nothing.
+
+        Parameters
+        ----------
+        name
+            Of the model, if it is not that of the folder.
 
         Raises
         ------
@@ -182,7 +195,7 @@ class Classifier:
             self.backend.save(draft)
             content = {
                 "schema": SCHEMA,
-                "name": target.name,
+                "name": name or target.name,
                 "taxonomy": self.taxonomy.to_dict(),
                 "fingerprint": self.taxonomy.fingerprint,
                 "calibration": self.calibrator.to_dict(),
@@ -191,9 +204,9 @@ class Classifier:
             }
             (draft / METADATA).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
             (draft / "README.md").write_text(
-                model_card(target.name, self.taxonomy, asdict(self.metadata)), encoding="utf-8"
+                model_card(name or target.name, self.taxonomy, asdict(self.metadata)), encoding="utf-8"
             )
-        self.name, self.digest = target.name, verify(target)
+        self.name, self.digest = name or target.name, verify(target)
 
     @classmethod
     def from_pretrained(cls, model: str | Path = DEFAULT_MODEL, *, taxonomy: Taxonomy | None = None) -> Self:
@@ -238,6 +251,7 @@ class Classifier:
         axes = axis_columns(own)
         settings = parse_config(content["calibration_config"], CalibrationConfig, METADATA)
         calibrator = Calibrator.from_dict(content["calibration"], axes, settings)
+        content = {"lineage": {}} | content  # models made before there was one
         fields = {name: content[name] for name in Metadata.__dataclass_fields__}
         metadata = Metadata(**(fields | {"trained_on": tuple(fields["trained_on"])}))
         backend = load_backend(metadata.backend).load(folder)
@@ -245,10 +259,14 @@ class Classifier:
 
 
 def find_model(model: str | Path) -> Path:
-    """Return the folder of a model given by path or by the name of a shipped model, or raise `ModelError`."""
+    """Return the folder of a model, or raise `ModelError`.
+
+    It can be given by its path, by that of a family of versions, whose champion it is then, or by the name of a shipped
+    model.
+    """
     folder = Path(model)
     if folder.is_dir():
-        return folder
+        return resolve(folder)
     if len(folder.parts) == 1:
         try:
             return shipped(f"models/{folder}")

@@ -164,7 +164,7 @@ def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpu
                 continue
             item, notes = found
             findings += [Finding(kind, position, message) for kind, message in notes]
-            keys = _names(item.record)
+            keys = names_of(item.record)
             earlier = next((seen[key] for key in keys if key in seen), None)
             if earlier is None:
                 kept.append(item)
@@ -174,7 +174,26 @@ def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpu
     return Corpus(tuple(kept)), findings
 
 
-def _names(record: Record) -> list[str]:
+def to_row(item: LabeledRecord, taxonomy: Taxonomy) -> dict[str, Any]:
+    """Return a labelled record as a row that `read_labeled` reads."""
+    by_axis: dict[str, Any] = {
+        axis.id: [label.id for label in taxonomy.labels if label.axis == axis.id and label.id in item.labels]
+        if axis.id in item.annotated
+        else None
+        for axis in taxonomy.axes
+    }
+    for axis in taxonomy.axes:
+        if axis.single and by_axis[axis.id] is not None:
+            by_axis[axis.id] = "; ".join(by_axis[axis.id])
+    record = item.record
+    return {
+        "pmid": record.pmid, "doi": record.doi, "year": record.year, "title": record.title,
+        "abstract": record.abstract, **by_axis, "unsure": sorted(item.unsure), "annotators": list(item.annotators),
+        "guideline": item.guideline, "group": item.group,
+    }  # fmt: skip
+
+
+def names_of(record: Record) -> list[str]:
     """Return every name of the paper, so that one given here by PMID and there by DOI is known again."""
     return [record.key, *([f"doi:{record.doi}"] if record.doi else [])]
 

@@ -41,7 +41,7 @@ Versions: {packages}.
 Training data: {n_records} records of {n_groups} papers (sha256 `{corpus_hash}`), positives per label:
 
 {counts}
-
+{lineage}
 ## How good it is
 
 {evaluation}
@@ -87,10 +87,22 @@ def model_card(name: str, taxonomy: Taxonomy, metadata: dict[str, Any]) -> str:
         n_groups=corpus.get("groups", 0),
         corpus_hash=corpus.get("sha256", "")[:12],
         counts="\n".join(_counts(taxonomy, axis.id, positives) for axis in taxonomy.axes),
+        lineage=_lineage(metadata.get("lineage", {})),
         evaluation="\n\n".join(metadata["evaluation"].get("markdown", ["(not evaluated)"])),
         rolled_up=_rolled_up(taxonomy, positives, corpus.get("held_out_positives", {})),
         never=f"Never predicted, for want of examples: {', '.join(none)}." if none else "",
         config=json.dumps(metadata["config"], indent=1),
+    )
+
+
+def _lineage(lineage: dict[str, Any]) -> str:
+    """Return where a retrained model comes from; empty for one that was trained from nothing."""
+    if not lineage:
+        return ""
+    files = ", ".join(f"`{name}`" for name in lineage["files"])
+    return (
+        f"\nRetrained from `{lineage['parent']}` with {lineage['new_records']} new records ({files}); "
+        f"{lineage['replaced']} of them took the place of older labels of the same paper.\n"
     )
 
 

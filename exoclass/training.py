@@ -53,7 +53,11 @@ class TrainConfig:
     def load(cls, path: str | Path | None = None) -> TrainConfig:
         """Read a configuration, by default the shipped one for TF-IDF; raises `ConfigError`."""
         file = Path(path) if path is not None else shipped("configs/tfidf.toml")
-        values = read_toml(file)
+        return cls.parse(read_toml(file), str(file))
+
+    @classmethod
+    def parse(cls, values: dict[str, Any], file: str) -> TrainConfig:
+        """Build a configuration from parsed TOML, or from what `to_dict` gave; `file` is for messages."""
         try:
             kind = load_backend(str(values.get("backend"))).Config
         except ModelError as error:
@@ -64,7 +68,7 @@ class TrainConfig:
             "calibration": CalibrationConfig,
             "validation": ValidationConfig,
         }
-        found: Any = parse_config(values, make_dataclass("File", fields.items(), frozen=True), str(file))
+        found: Any = parse_config(values, make_dataclass("File", fields.items(), frozen=True), file)
         return cls(found.backend, getattr(found, found.backend), found.calibration, found.validation)
 
     def to_dict(self) -> dict[str, Any]:

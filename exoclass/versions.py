@@ -89,7 +89,7 @@ class Family:
 
     def promote(self, number: int) -> Champion:
         """Make a version the one that is used; the change is atomic."""
-        self._check(number)
+        self.check(number)
         verify(self.path(number))
         before: tuple[int, ...] = ()
         if (self.folder / POINTER).exists():
@@ -155,7 +155,8 @@ class Family:
         for path in self.folder.glob(".v*-*"):
             shutil.rmtree(path, ignore_errors=True)
 
-    def _check(self, number: int) -> None:
+    def check(self, number: int) -> None:
+        """Raise `ModelError` if there is no such version."""
         if number not in self.versions():
             there = ", ".join(f"v{one}" for one in self.versions()) or "none"
             raise ModelError(f"{self.folder} has no version v{number}", f"Its versions are: {there}.")

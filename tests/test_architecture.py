@@ -17,21 +17,12 @@ from conftest import ROOT, clean_environment
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = (
-    "predict",
-    "triage",
-    "decide",
-    "export",
-    "train",
-    "evaluate",
-    "check",
-    "labels",
-    "info",
-    "adapt",
-    "bench",
-    "benchmark",
-)
+    "predict", "triage", "decide", "export", "train", "retrain", "evaluate", "check", "labels", "info", "adapt",
+    "bench", "benchmark",
+)  # fmt: skip
 SUBCOMMANDS = (
     ("data", "hydrate"), ("data", "silver"), ("data", "split"),
+    ("models", "list"), ("models", "promote"), ("models", "rollback"), ("models", "diff"), ("models", "prune"),
     ("query", "add"), ("query", "list"), ("query", "remove"),
 )  # fmt: skip
 MAX_LINES = 300
@@ -42,16 +33,17 @@ HEAVY = {"torch", "transformers", "datasets", "sklearn", "ray"}
 # read files and pubmed answers through readers, and metrics score the columns that calibration defines.
 RANKS: dict[str, float] = {
     "errors": 0,
-    "config": 1, "records": 1, "markup": 1, "taxonomy": 1.5,
-    "backend": 2, "splits": 2, "readers": 2, "manifest": 2, "library": 2, "encoder": 2,
+    "config": 1, "records": 1, "markup": 1, "page": 1.5, "taxonomy": 1.5,
+    "backend": 2, "splits": 2, "versions": 2.3, "readers": 2, "manifest": 2, "library": 2, "encoder": 2,
     "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3, "mesh": 2.3,
     "windows": 2.3, "onnx_model": 2.3, "finetuning": 2.6,
-    "metrics": 2.6, "agreement": 2.6, "ranking": 2.6, "remaining": 2.6, "curves": 2.8,
+    "metrics": 2.6, "gate": 2.8, "merging": 2.6, "agreement": 2.6, "ranking": 2.6, "remaining": 2.6, "curves": 2.8,
     "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
     "hydration": 3, "silver": 3,
     "classifier": 4,
     "training": 5, "adaptation": 5, "triage": 5, "harvest": 5, "batch": 5, "deciding": 5.3, "exporting": 5.3,
-    "diagnosis": 5.3, "benchmark": 5.3, "public_benchmark": 5.3, "html_report": 5.6, "digest": 5.6, "listing": 5.6,
+    "diagnosis": 5.3, "benchmark": 5.3, "public_benchmark": 5.3, "retraining": 5.3,
+    "html_report": 5.6, "digest": 5.6, "listing": 5.6,
     "speed": 5, "yardstick": 5.1,
     "cli": 6, "review": 6,
     "__main__": 7,
