@@ -18,10 +18,9 @@ from exoclass.metrics import Interval, evaluate_arrays, whole_rows
 
 BOOTSTRAP = 2000
 ALPHA = 0.05
-MAX_CALIBRATION_ERROR = 0.05
-"""Mean calibration error of an axis that is always good enough."""
-
 CALIBRATION_SLACK = 0.01
+"""Calibration error that an axis may gain where it is not good enough anyway."""
+
 SUSPICIOUS = 0.05
 """A label of a record is contradicted by a model that gives what it says no more than this probability."""
 
@@ -77,10 +76,13 @@ class Limits:
         Macro-F1 that an axis may lose.
     slowdown
         Times the champion's time per record.
+    calibration
+        Mean calibration error of an axis that is always good enough.
     """
 
     margin: float = 0.01
     slowdown: float = 2.0
+    calibration: float = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,7 +151,7 @@ def judge(
     reasons += [
         f"the calibration error of {name} rises from {old:.3f} to {new:.3f}"
         for name, old, new in calibration
-        if new > max(MAX_CALIBRATION_ERROR, old + CALIBRATION_SLACK)
+        if new > max(limits.calibration, old + CALIBRATION_SLACK)
     ]
     if challenger.seconds > limits.slowdown * champion.seconds:
         reasons.append(

@@ -1,4 +1,4 @@
-"""New labels put into a base set: the newest label of a paper wins, what changes is listed, and the test split stays."""
+"""New labels put into a base set: the newest label of a paper wins, changes are listed, the test split stays."""
 
 from __future__ import annotations
 

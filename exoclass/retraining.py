@@ -98,8 +98,7 @@ def retrain(
     """
     begun = time.monotonic()
     with family.lock():
-        first = not family.versions()
-        if first:
+        if not family.begun:
             _found(family, find_model(model))
         champion_number = family.champion().number
         champion = Classifier.from_pretrained(family.path(champion_number))
@@ -149,8 +148,9 @@ def _found(family: Family, model: Path) -> None:
     """Begin a family with a copy of a model as its first version."""
     draft = family.folder / ".v1-draft"
     try:
-        shutil.copytree(model, draft)
-        draft.rename(family.path(1))
+        if not family.path(1).exists():  # else a run was killed between this and the next step
+            shutil.copytree(model, draft)
+            draft.rename(family.path(1))
     except OSError as error:
         raise ModelError(f"{family.folder} cannot be begun: {error}", "Choose another folder.") from error
     family.promote(1)

@@ -51,6 +51,11 @@ class Family:
 
     folder: Path
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a champion; a run that was killed early can leave a version without one."""
+        return (self.folder / POINTER).exists()
+
     def versions(self) -> tuple[int, ...]:
         """Return the numbers of all versions in rising order."""
         if not self.folder.is_dir():
@@ -68,7 +73,7 @@ class Family:
 
     def next_number(self) -> int:
         """Return a number that no version has, nor had as far as is known."""
-        champion = self.champion() if (self.folder / POINTER).exists() else Champion(0)
+        champion = self.champion() if self.begun else Champion(0)
         return max((*self.versions(), champion.number, *champion.before), default=0) + 1
 
     def champion(self) -> Champion:
@@ -92,7 +97,7 @@ class Family:
         self.check(number)
         verify(self.path(number))
         before: tuple[int, ...] = ()
-        if (self.folder / POINTER).exists():
+        if self.begun:
             try:
                 now = self.champion()
             except ModelError:

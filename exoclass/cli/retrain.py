@@ -41,6 +41,9 @@ def retrain_cli(
     model: Model = "tfidf",
     margin: Annotated[float, typer.Option(min=0, max=1, help="Macro-F1 that an axis may lose.")] = 0.01,
     slowdown: Annotated[float, typer.Option(min=1, help="How many times slower it may be.")] = 2.0,
+    calibration: Annotated[
+        float, typer.Option(min=0, max=1, help="Calibration error of an axis that is good enough.")
+    ] = 0.05,
     regression: Annotated[
         Path | None, typer.Option(help="Labelled cases that must not go wrong again.", metavar="FILE")
     ] = None,
@@ -67,7 +70,8 @@ def retrain_cli(
 
     result = retrain(
         files=files or [], family=family, base=base or [], library=library_path(library) if from_library else None,
-        model=model, limits=Limits(margin, slowdown), regression=regression, new_test_split=new_test_split, trust=trust,
+        model=model, limits=Limits(margin, slowdown, calibration), regression=regression,
+        new_test_split=new_test_split, trust=trust,
     )  # fmt: skip
     if as_json:
         print_json(to_json(result))
@@ -95,7 +99,7 @@ def retrain(
     from exoclass.versions import Family
 
     kept = Family(family)
-    clf = Classifier.from_pretrained(family if kept.versions() else model)
+    clf = Classifier.from_pretrained(family if kept.begun else model)
     with tempfile.TemporaryDirectory() as scratch:
         sources = list(files)
         if library is not None:

@@ -1,0 +1,271 @@
+"""Retraining for real on small data: merging, the gate, lineage, the same bytes twice, a run that is killed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import DATA, Run, clean_environment
+
+from exoclass.classifier import Classifier
+from exoclass.corpus import Corpus, LabeledRecord, names_of, to_row
+from exoclass.errors import CorpusError, ModelError
+from exoclass.gate import Limits
+from exoclass.merging import merge, read_new
+from exoclass.retraining import Retrained, retrain
+from exoclass.taxonomy import Taxonomy
+from exoclass.versions import Family
+
+pytestmark = pytest.mark.filterwarnings("ignore:labels without a positive example")  # few records, many labels
+
+LOOSE = Limits(margin=1.0, slowdown=1000.0, calibration=1.0)
+"""What a model of a hundred records can keep, on a machine that does other things too."""
+
+
+def write(path: Path, items: list[LabeledRecord], taxonomy: Taxonomy) -> Path:
+    path.write_text("".join(json.dumps(to_row(item, taxonomy)) + "\n" for item in items), encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def base(labelled: Corpus, taxonomy: Taxonomy, tmp_path: Path) -> Path:
+    """Return a base set with frozen splits."""
+    shutil.copy(DATA.parent / "splits.json", tmp_path / "splits.json")
+    return write(tmp_path / "base.jsonl", list(labelled), taxonomy)
+
+
+@pytest.fixture
+def new(labelled: Corpus, taxonomy: Taxonomy) -> Corpus:
+    """Return ten records of other papers with their true labels."""
+    known = {name for item in labelled for name in names_of(item.record)}
+    whole = Corpus.load([DATA], taxonomy).select("train")
+    return Corpus(tuple(item for item in whole if not known & set(names_of(item.record)))[:10])
+
+
+Again = Callable[..., Retrained]
+
+
+@pytest.fixture
+def again(base: Path, tiny_model: Path, tmp_path: Path) -> Again:
+    def call(
+        new: Corpus, *, folder: str = "mine", limits: Limits = LOOSE, trust: bool = True, **more: object
+    ) -> Retrained:
+        return retrain(
+            new, family=Family(tmp_path / folder), base=[base], model=tiny_model, files=["new.csv"], limits=limits,
+            trust=trust, **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    return call
+
+
+# --------------------------------------------------------------------------------------------------------- merging
+
+
+def test_new_papers_are_learnt_from_and_the_test_split_stays(labelled: Corpus, new: Corpus, taxonomy: Taxonomy) -> None:
+    stray = replace(new[0], group="doi:10.1/would-be-held-out-by-its-hash-0", split=None)
+    merged = merge(labelled, Corpus((stray, *new[1:])), taxonomy)
+    assert (merged.added, merged.replaced, merged.conflicts) == (10, 0, ())
+    assert list(merged.test) == list(labelled.select("test"))
+    assert len(merged.train) == len(labelled.select("train", "dev")) + 10
+
+
+def test_the_newest_label_wins_and_what_changes_is_listed(labelled: Corpus, taxonomy: Taxonomy) -> None:
+    old = next(item for item in labelled.select("train") if "therapy" in item.labels and item.record.pmid)
+    judged = replace(
+        old, labels=frozenset({"delivery_platform"}), unsure=frozenset(), annotated=frozenset({"scope"}),
+        record=replace(old.record, source="friday.csv:3"),
+    )  # fmt: skip
+    merged = merge(labelled, Corpus((judged,)), taxonomy)
+    [found] = [item for item in merged.train if item.group == old.group]
+    assert found.labels == (old.labels - {"therapy"}) | {"delivery_platform"}  # axes that were not judged stay
+    assert found.annotated == old.annotated
+    assert merged.conflicts == (
+        f"{old.record.key}: delivery_platform, therapy differ; the new label of friday.csv:3 holds",
+    )
+
+
+def test_labels_of_held_out_papers_are_refused_with_the_list(labelled: Corpus, taxonomy: Taxonomy) -> None:
+    held_out = labelled.select("test")[0]
+    with pytest.raises(CorpusError) as refused:
+        merge(labelled, Corpus((held_out,)), taxonomy)
+    assert f"1 new labels are on papers of the frozen test split: {held_out.record.key}" in str(refused.value)
+    assert "--new-test-split" in str(refused.value)
+    changed = replace(held_out, labels=held_out.labels ^ {"eye"})
+    merged = merge(labelled, Corpus((changed,)), taxonomy, new_test_split=True)
+    assert len(merged.test) == len(labelled.select("test"))
+    assert changed.labels in [item.labels for item in merged.test]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"scope": "therpy"}], "there is no label 'therpy'. Did you mean therapy?"),
+        ([{"scope": "therapy"}, {"scope": "not_ev"}], "with other labels: not_ev, therapy"),
+        ([{"note": "nothing"}], "no axis is labelled"),
+        ([], "is empty"),
+    ],
+)
+def test_unfit_labels_are_refused_with_the_place(
+    tmp_path: Path, taxonomy: Taxonomy, rows: list[dict[str, str]], message: str
+) -> None:
+    record = {"pmid": "7", "title": "Exosomes heal", "abstract": "Wounds closed."}
+    file = tmp_path / "new.jsonl"
+    file.write_text("".join(json.dumps(record | row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(Exception, match=r"new\.jsonl") as refused:
+        read_new([file], taxonomy)
+    assert message in str(refused.value)
+
+
+# --------------------------------------------------------------------------------------------------------- retraining
+
+
+def test_a_challenger_becomes_champion_with_its_lineage(again: Again, new: Corpus, tmp_path: Path) -> None:
+    result = again(new)
+    assert result.promoted
+    assert (result.champion, result.challenger) == (1, 2)
+    family = Family(tmp_path / "mine")
+    assert family.champion().number == 2
+    clf = Classifier.from_pretrained(tmp_path / "mine")
+    assert clf.name == "mine-v2"
+    lineage = clf.metadata.lineage
+    assert lineage["parent"] == Classifier.from_pretrained(family.path(1)).id
+    assert (lineage["files"], lineage["new_records"], lineage["replaced"]) == (["new.csv"], 10, 0)
+    card = (family.path(2) / "README.md").read_text(encoding="utf-8")
+    assert f"Retrained from `{lineage['parent']}` with 10 new records (`new.csv`)" in card
+
+
+def test_the_next_round_builds_on_the_last(again: Again, new: Corpus, taxonomy: Taxonomy, tmp_path: Path) -> None:
+    first = again(new[:4])
+    second = again(new[4:6])
+    assert (second.champion, second.challenger) == (2, 3)
+    assert len(second.merged.train) == len(first.merged.train) + 2
+    kept = Corpus.load([Family(tmp_path / "mine").labels(3)], taxonomy)
+    assert {item.record.key for item in kept} == {item.record.key for item in new[:6]}
+
+
+def test_the_same_input_gives_the_same_bytes(again: Again, new: Corpus, tmp_path: Path) -> None:
+    again(new, folder="one/mine")
+    again(new, folder="two/mine")
+    files = sorted((tmp_path / "one/mine/v2").iterdir())
+    assert len(files) >= 5
+    for file in files:
+        assert file.read_bytes() == (tmp_path / "two/mine/v2" / file.name).read_bytes(), file.name
+
+
+def test_what_fails_the_gate_stays_out(again: Again, new: Corpus, tmp_path: Path) -> None:
+    result = again(new, limits=Limits(margin=1.0, slowdown=1e-6, calibration=1.0))
+    assert not result.promoted
+    assert "ms per record" in result.reasons[0]
+    family = Family(tmp_path / "mine")
+    assert family.champion().number == 1
+    assert family.versions() == (1, 2)  # it is kept, and can be promoted by hand
+
+
+def test_wrong_labels_are_stopped_for_what_they_are(labelled: Corpus, again: Again) -> None:
+    others = {"therapy": "not_ev", "not_ev": "therapy"}
+    wrong = []
+    for item in labelled.select("train"):
+        if scope := others.keys() & item.labels:
+            turned = (item.labels - scope) | {others[name] for name in scope}
+            wrong.append(replace(item, labels=frozenset(turned)))
+    result = again(Corpus(tuple(wrong)), trust=False)
+    many, of, p = result.contradicted
+    assert many > of / 2
+    assert p < 0.01
+    assert any("new records contradict the champion" in reason for reason in result.reasons)
+
+
+def test_a_case_that_went_wrong_once_must_not_again(
+    labelled: Corpus, taxonomy: Taxonomy, again: Again, tiny_model: Path, tmp_path: Path
+) -> None:
+    clf = Classifier.from_pretrained(tiny_model)
+    item = next(
+        item for item in labelled.select("train")
+        if "therapy" in item.labels and next(clf.predict([item.record])).scope.id == "therapy"
+    )  # fmt: skip
+    case = replace(item, labels=frozenset({"therapy"}), unsure=frozenset(), annotated=frozenset({"scope"}))
+    flipped = Corpus(
+        tuple(
+            replace(
+                case,
+                labels=frozenset({"not_ev"}),
+                record=replace(item.record, pmid=str(900 + n), doi=None),
+                group=f"pmid:{900 + n}",
+            )
+            for n in range(12)
+        )
+    )
+    result = again(flipped, regression=write(tmp_path / "cases.jsonl", [case], taxonomy))
+    assert result.regressions == (item.record.key,)
+    assert f"a case that once went wrong does so again: {item.record.key}" in result.reasons
+
+
+def test_a_base_without_held_out_papers_cannot_judge(
+    labelled: Corpus, new: Corpus, taxonomy: Taxonomy, tiny_model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "b").mkdir()
+    learnt = [replace(item, group=item.group) for item in labelled.select("train")]
+    shutil.copy(DATA.parent / "splits.json", tmp_path / "b" / "splits.json")
+    file = write(tmp_path / "b" / "base.jsonl", learnt, taxonomy)
+    with pytest.raises(CorpusError, match="has no held-out papers"):
+        retrain(new, family=Family(tmp_path / "mine"), base=[file], model=tiny_model)
+
+
+# --------------------------------------------------------------------------------------------------- the command line
+
+
+def test_the_command_shows_what_changed_and_says_3_when_it_refuses(
+    run: Run, base: Path, new: Corpus, taxonomy: Taxonomy, tiny_model: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "new.jsonl", list(new), taxonomy)
+    args = ("new.jsonl", "--family", "mine", "--base", base, "-m", tiny_model, "--slowdown", "1000", "--trust-labels")
+    done = run("retrain", *args, "--margin", "1", "--calibration", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("10 new papers, 0 labelled anew; ")
+    assert "scope: macro" in done.stdout
+    assert done.stderr.splitlines()[-1].startswith("v2 is the champion of mine now")
+    refused = run("retrain", *args, "--regression", "none.jsonl", cwd=tmp_path)
+    assert refused.returncode == 1
+    held_out = list(Corpus.load([base], taxonomy).select("test"))[:1]
+    write(tmp_path / "new.jsonl", held_out, taxonomy)
+    refused = run("retrain", *args, cwd=tmp_path)
+    assert refused.returncode == 1
+    assert "are on papers of the frozen test split" in refused.stderr
+    assert run("retrain", "--family", "mine", cwd=tmp_path).returncode == 2
+    assert Family(tmp_path / "mine").champion().number == 2
+
+
+def test_a_killed_run_leaves_the_champion_and_the_next_one_works(
+    base: Path, new: Corpus, taxonomy: Taxonomy, tiny_model: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "new.jsonl", list(new), taxonomy)
+    command = [
+        sys.executable, "-m", "exoclass", "retrain", "new.jsonl", "--family", "mine", "--base", str(base), "-m",
+        str(tiny_model), "--margin", "1", "--slowdown", "1000", "--calibration", "1", "--trust-labels",
+    ]  # fmt: skip
+    family = Family(tmp_path / "mine")
+    process = subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not family.path(1).is_dir() and process.poll() is None and time.monotonic() < deadline:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    if family.path(2).is_dir():
+        pytest.skip("the run was over before it could be killed")
+    done = subprocess.run(command, cwd=tmp_path, env=clean_environment(), capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    assert family.champion().number == 2
+    assert not list(family.folder.glob(".v*-*"))
+
+
+def test_a_second_run_at_once_is_refused(again: Again, new: Corpus, tmp_path: Path) -> None:
+    with Family(tmp_path / "mine").lock(), pytest.raises(ModelError, match="is being changed by process"):
+        again(new)
