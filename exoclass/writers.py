@@ -138,7 +138,7 @@ def _write_table(predictions: Iterable[Prediction], out: TextIO, view: View, *, 
     writer.writerow(_COLUMNS)
     for prediction in chain([first] if first else [], stream):
         cells = _cells(prediction, view)
-        writer.writerow([_safe(cells.get(name, "")) for name in _COLUMNS])
+        writer.writerow([safe_cell(cells.get(name, "")) for name in _COLUMNS])
 
 
 def _cells(prediction: Prediction, view: View) -> dict[str, str]:
@@ -167,7 +167,7 @@ def _cells(prediction: Prediction, view: View) -> dict[str, str]:
     return cells
 
 
-def _safe(cell: str) -> str:
+def safe_cell(cell: str) -> str:
     """Keep a spreadsheet from running a cell as a formula (OWASP, "CSV injection")."""
     return f"'{cell}" if cell[:1] in {"=", "+", "-", "@", "\t", "\r"} else cell
 

@@ -109,7 +109,6 @@ def test_labels_of_held_out_papers_are_refused_with_the_list(labelled: Corpus, t
     [
         ([{"scope": "therpy"}], "there is no label 'therpy'. Did you mean therapy?"),
         ([{"scope": "therapy"}, {"scope": "not_ev"}], "with other labels: not_ev, therapy"),
-        ([{"note": "nothing"}], "no axis is labelled"),
         ([], "is empty"),
     ],
 )
@@ -122,6 +121,17 @@ def test_unfit_labels_are_refused_with_the_place(
     with pytest.raises(Exception, match=r"new\.jsonl") as refused:
         read_new([file], taxonomy)
     assert message in str(refused.value)
+
+
+def test_a_row_that_was_not_filled_in_is_told_and_left_out(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    file = tmp_path / "new.csv"
+    file.write_text("pmid,title,abstract,scope\n1,A,B.,therapy\n2,C,D.,\n", encoding="utf-8")
+    corpus, findings = read_new([file], taxonomy)
+    assert [item.record.pmid for item in corpus] == ["1"]
+    assert [(finding.position, finding.message) for finding in findings] == [(f"{file}:3", "no axis is labelled")]
+    file.write_text("pmid,title,abstract,scope\n2,C,D.,\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="there is no new label"):
+        read_new([file], taxonomy)
 
 
 # --------------------------------------------------------------------------------------------------------- retraining

@@ -30,6 +30,7 @@ from exoclass.cli import (
     query,
     retrain,
     silver,
+    suggest,
     train,
     triage,
 )
@@ -75,6 +76,7 @@ for command in (
     decide,
     export,
     query,
+    suggest,
     train,
     retrain,
     models,
