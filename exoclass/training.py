@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, make_dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from exoclass.backend import Backend, Bools, Floats
-from exoclass.calibration import REVIEW, YES, CalibrationConfig, Calibrator
+from exoclass.calibration import REVIEW, YES, AxisColumns, CalibrationConfig, Calibrator
 from exoclass.classifier import Classifier, Metadata, axis_columns, load_backend
 from exoclass.config import parse_config, read_toml, shipped
 from exoclass.corpus import Corpus
@@ -79,10 +79,14 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,)."""
+    """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,).
+
+    `backends` are these models by fold, if they were to be kept.
+    """
 
     scores: Floats
     folds: np.ndarray
+    backends: tuple[Backend, ...] = ()
 
 
 def train(
@@ -179,9 +183,9 @@ def seen_in_training(clf: Classifier, corpus: Corpus) -> int:
 
 
 def cross_scores(
-    corpus: Corpus, taxonomy: Taxonomy, config: TrainConfig, *, progress: Progress = lambda _: None
+    corpus: Corpus, taxonomy: Taxonomy, config: TrainConfig, *, keep: bool = False, progress: Progress = lambda _: None
 ) -> OutOfFold:
-    """Return out-of-fold scores: each fold is scored by a model fitted on the others."""
+    """Return out-of-fold scores: each fold is scored by a model fitted on the others, which are kept if wanted."""
     Y, mask = corpus.binarize(taxonomy)
     texts = corpus.texts
     folds = corpus.folds(config.validation.folds, config.validation.seed)
@@ -191,14 +195,16 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     scores = np.zeros(Y.shape)
+    backends: list[Backend] = []
     for fold in range(config.validation.folds):
         progress(f"cross-validation, fold {fold + 1} of {config.validation.folds}")
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        backend = new_backend(config)
+        backends += [backend] if keep else []
         if len(outside):
-            backend = new_backend(config)
             backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=_single(taxonomy))
             scores[outside] = backend.scores([texts[i] for i in outside])
-    return OutOfFold(scores, folds)
+    return OutOfFold(scores, folds, tuple(backends))
 
 
 def new_backend(config: TrainConfig) -> Backend:
@@ -223,9 +229,7 @@ def _cross_validated(
     axes = axis_columns(taxonomy)
     probs = np.zeros(Y.shape)
     forced, decided = np.zeros(Y.shape, dtype=np.int8), np.zeros(Y.shape, dtype=np.int8)
-    for fold in np.unique(out_of_fold.folds):
-        inside, outside = out_of_fold.folds != fold, out_of_fold.folds == fold
-        calibrator = Calibrator(axes, config.calibration).fit(out_of_fold.scores[inside], Y[inside], mask[inside])
+    for outside, calibrator in calibrated_folds(axes, config, out_of_fold, Y, mask):
         probs[outside] = calibrator.probabilities(out_of_fold.scores[outside])
         forced[outside] = calibrator.decide(probs[outside], forced=True)
         decided[outside] = calibrator.decide(probs[outside])
@@ -239,6 +243,15 @@ def _cross_validated(
         predicted=forced == YES,
         review=decided == REVIEW,
     )
+
+
+def calibrated_folds(
+    axes: Sequence[AxisColumns], config: TrainConfig, out_of_fold: OutOfFold, Y: Bools, mask: Bools
+) -> Iterator[tuple[Bools, Calibrator]]:
+    """Yield the rows of each fold, shape (n,), and a calibration fitted on the others."""
+    for fold in np.unique(out_of_fold.folds):
+        inside, outside = out_of_fold.folds != fold, out_of_fold.folds == fold
+        yield outside, Calibrator(axes, config.calibration).fit(out_of_fold.scores[inside], Y[inside], mask[inside])
 
 
 def _report(

@@ -27,6 +27,10 @@ def check_cli(
     agreement: Annotated[
         bool, typer.Option("--agreement", help="DATA holds judgements of several annotators: show how far they agree.")
     ] = False,
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="Rank the labels that models which have not seen them disbelieve most.")
+    ] = False,
+    top: Annotated[int, typer.Option(min=1, help="How many suspects to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Inspect labelled records: unknown labels, duplicates, conflicts, empty abstracts, broken rules, counts.
@@ -35,6 +39,7 @@ def check_cli(
     Exits with 1 if something makes the data unfit for training.
     exoclass check my-labels.csv
     exoclass check data/passes.jsonl --agreement
+    exoclass check my-labels.csv --suspects --top 50
     """
     from dataclasses import asdict
 
@@ -43,6 +48,9 @@ def check_cli(
     labels = load_taxonomy(taxonomy)
     if agreement:
         _show_agreement(data, labels, as_json=as_json)
+        return
+    if suspects:
+        _show_suspects(data, labels, top, as_json=as_json)
         return
     corpus, findings = read_labeled(data, labels)
     counts = count_labels(corpus, labels)
@@ -72,6 +80,28 @@ def _show_agreement(data: list[Path], taxonomy: Taxonomy, *, as_json: bool) -> N
         print_json([plain(pair) for pair in found])
     else:
         say("\n".join(agreement_to_markdown(pair) for pair in found).rstrip())
+
+
+def _show_suspects(data: list[Path], taxonomy: Taxonomy, top: int, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from exoclass.corpus import Corpus
+    from exoclass.suspects import find_suspects
+    from exoclass.training import TrainConfig
+
+    found = find_suspects(Corpus.load(data, taxonomy), taxonomy, TrainConfig.load(), top=top, progress=note)
+    if as_json:
+        print_json([asdict(suspect) for suspect in found])
+        return
+    for number, suspect in enumerate(found, start=1):
+        said = f"{suspect.label} given" if suspect.given else f"{suspect.label} not given"
+        say(
+            f"{number}. {suspect.position}  {suspect.key}  {suspect.axis}: {said}, "
+            f"probability {suspect.probability:.2f}"
+        )
+        say(f"   {suspect.title}")
+        if suspect.evidence:
+            say(f"   “{suspect.evidence.sentence}”")
 
 
 def count_labels(corpus: Corpus, taxonomy: Taxonomy) -> list[dict[str, Any]]:
