@@ -34,7 +34,7 @@ class Scored:
     probs, predicted
         Calibrated probabilities and forced decisions.
     seconds
-        Per record.
+        Of the processor, per record.
     size
         In bytes on disk.
     """
