@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from exoclass.config import read_toml, shipped
+from exoclass.config import read_json, read_toml, shipped
 from exoclass.errors import TaxonomyError
 
 AXES = ("scope", "disease", "mechanism")
@@ -74,7 +74,7 @@ class Taxonomy:
 
     @classmethod
     def load(cls, path: str | Path | None = None) -> Taxonomy:
-        """Read and check a taxonomy file, by default the shipped one.
+        """Read and check a taxonomy file, TOML or what `to_dict` gave as JSON; by default the shipped one.
 
         Raises
         ------
@@ -84,7 +84,7 @@ class Taxonomy:
             If the file cannot be read or is no TOML.
         """
         file = Path(path) if path is not None else shipped("configs/taxonomy.toml")
-        return parse_taxonomy(read_toml(file), str(file))
+        return parse_taxonomy(read_json(file) if file.suffix == ".json" else read_toml(file), str(file))
 
     @cached_property
     def ids(self) -> tuple[str, ...]:

@@ -17,11 +17,12 @@ from conftest import ROOT, clean_environment
 PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = (
-    "predict", "triage", "decide", "export", "suggest", "train", "retrain", "evaluate", "check", "labels", "info",
+    "predict", "triage", "decide", "export", "suggest", "train", "retrain", "evaluate", "check", "info",
     "adapt", "bench", "benchmark",
 )  # fmt: skip
 SUBCOMMANDS = (
     ("data", "hydrate"), ("data", "silver"), ("data", "split"),
+    ("labels", "migrate"),
     ("models", "list"), ("models", "promote"), ("models", "rollback"), ("models", "diff"), ("models", "prune"),
     ("query", "add"), ("query", "list"), ("query", "remove"),
 )  # fmt: skip
@@ -42,8 +43,8 @@ RANKS: dict[str, float] = {
     "hydration": 3, "silver": 3,
     "classifier": 4,
     "training": 5, "adaptation": 5, "triage": 5, "harvest": 5, "batch": 5, "deciding": 5.3, "exporting": 5.3,
-    "diagnosis": 5.3, "benchmark": 5.3, "public_benchmark": 5.3, "retraining": 5.3, "suggesting": 5.3, "suspects": 5.3,
-    "html_report": 5.6, "digest": 5.6, "listing": 5.6,
+    "retraining": 5.3, "suggesting": 5.3, "suspects": 5.3, "migration": 5.3, "diagnosis": 5.3, "benchmark": 5.3,
+    "public_benchmark": 5.3, "html_report": 5.6, "digest": 5.6, "listing": 5.6,
     "speed": 5, "yardstick": 5.1,
     "cli": 6, "review": 6,
     "__main__": 7,
