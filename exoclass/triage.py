@@ -7,18 +7,22 @@ killed on the way shows the same again; what a revision, a retraction or a delet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from exoclass.classifier import Classifier
 from exoclass.errors import TaxonomyError, UsageError
-from exoclass.library import Additions, Entry, Filter, Library
+from exoclass.library import Additions, Entry, Filter, Library, Suggestion
 from exoclass.records import Deletion, Prediction, Record, Reject
 from exoclass.remaining import Remaining
 from exoclass.taxonomy import Taxonomy
 
 Sort = Literal["relevance", "uncertainty", "newest"]
 News = Literal["new", "revised", "retracted", "deleted", "seen"]
+
+
+_LOOKED_UP = 1000
+"""Records for which papers alike are looked for: nobody reads more at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,15 @@ class Item:
         which mechanisms apply.
     news
         Why it is here: ``seen`` if nothing about it is new.
+    alike
+        Records of the library that may be the same paper; they are never merged by themselves.
     """
 
     entry: Entry
     prediction: Prediction
     relevance: float
     news: News
+    alike: tuple[Suggestion, ...] = ()
 
     @property
     def unsure(self) -> bool:
@@ -213,7 +220,8 @@ def queue(
             if not meets(item.prediction, wants):
                 unwanted += 1
             elif item.entry.state != "deleted":
-                items.append(item)
+                alike = library.suggestions(record_id, limit=2) if len(items) < _LOOKED_UP else ()
+                items.append(replace(item, alike=alike))
     told = tuple(_item(library, clf, entry, relevance) for entry in changed if entry.shown or entry.verdict)
     return Queue(tuple(items), told, waiting, unwanted)
 
