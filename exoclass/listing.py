@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from exoclass.records import Record
 from exoclass.taxonomy import Taxonomy
 from exoclass.triage import Digest, Item, relevant_scopes
 from exoclass.writers import View, card, to_line
@@ -30,7 +31,7 @@ def show(digest: Digest, out: TextIO, taxonomy: Taxonomy) -> None:
             number += 1
             brief = title == "Other papers"
             lines = [_brief(number, item, taxonomy)] if brief else card(number, item.prediction, View(), taxonomy)
-            out.write("\n".join(lines) + ("\n" if brief else "\n\n"))
+            out.write("\n".join([*lines, *_alike(item)]) + ("\n" if brief else "\n\n"))
         if members and title == "Other papers":
             out.write("\n")
     if digest.queue.changed:
@@ -43,6 +44,11 @@ def _brief(number: int, item: Item, taxonomy: Taxonomy) -> str:
     return f"{number}. {_title(item)}  {taxonomy.label(scope.id).name} {scope.probability:.2f}"
 
 
+def _alike(item: Item) -> Iterator[str]:
+    for other in item.alike:
+        yield f"   Perhaps the same paper as {_named(other.record)}: {', '.join(other.reasons)}"
+
+
 def _changed(digest: Digest) -> Iterator[str]:
     for item in digest.queue.changed:
         yield f"{_title(item)} {_HAPPENED[item.news]}"
@@ -50,8 +56,11 @@ def _changed(digest: Digest) -> Iterator[str]:
 
 def _title(item: Item) -> str:
     record = item.entry.record
-    name = f"PMID {record.pmid}" if record.pmid else f"doi {record.doi}" if record.doi else record.source
-    return f"{record.title or '(no title)'} ({name})"
+    return f"{record.title or '(no title)'} ({_named(record)})"
+
+
+def _named(record: Record) -> str:
+    return f"PMID {record.pmid}" if record.pmid else f"doi {record.doi}" if record.doi else record.source
 
 
 def to_json(digest: Digest) -> dict[str, Any]:
@@ -69,4 +78,14 @@ def to_json(digest: Digest) -> dict[str, Any]:
 
 
 def _line(item: Item) -> dict[str, Any]:
-    return to_line(item.prediction, View()) | {"relevance": round(item.relevance, 4), "news": item.news}
+    alike = [
+        {
+            "pmid": other.record.pmid,
+            "doi": other.record.doi,
+            "title": other.record.title,
+            "reasons": list(other.reasons),
+        }
+        for other in item.alike
+    ]
+    added = {"relevance": round(item.relevance, 4), "news": item.news, "alike": alike}
+    return to_line(item.prediction, View()) | added

@@ -64,7 +64,7 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
     Raises
     ------
     CorpusError
-        Lists new labels on papers of the test split, unless these are wanted.
+        Lists new labels on papers of the test split, or of the same group as one, unless these are wanted.
     """
     held_out, learnt = list(base.select("test")), list(base.select("train", "dev"))
     place = {
@@ -74,11 +74,16 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
         for name in names_of(item.record)
     }
     touched, conflicts, added = [], [], 0
+    tested = {item.group for item in held_out}
     for item in new:
         found = next((place[name] for name in names_of(item.record) if name in place), None)
         if found is None:
-            learnt.append(replace(item, split="train"))  # never a paper for the test split, which is frozen
             added += 1
+            if item.group in tested:  # a paper and its preprint, say
+                touched.append(item)
+                held_out.append(replace(item, split="test"))
+            else:
+                learnt.append(replace(item, split="train"))  # never a paper for the test split, which is frozen
             continue
         part, row = found
         if part is held_out:

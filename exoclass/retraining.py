@@ -12,11 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 
-from exoclass.backend import Bools
 from exoclass.batch import atomic_output
 from exoclass.calibration import YES
 from exoclass.classifier import Classifier, axis_columns, find_model
@@ -25,11 +23,13 @@ from exoclass.errors import CorpusError, ModelError
 from exoclass.gate import Limits, Scored, Verdict, contradicted, judge, suspicious
 from exoclass.merging import Merged, merge
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, train
+from exoclass.training import TrainConfig, cross_scores, seen_in_training, train
 from exoclass.versions import Family
 
 _TIMED = 100
 """Records on which the time per record is taken."""
+
+_TURNS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,8 @@ def retrain(
     files
         Names of what `new` was read from, for the lineage.
     regression
-        Labelled cases that once went wrong; none may go wrong that the champion gets right.
+        Labelled cases that once went wrong; none may go wrong that the champion gets right. By default those in
+        ``regression.jsonl`` of the family, if it is there.
     trust
         Believe new labels that contradict the champion more often than held-out ones do.
 
@@ -97,7 +98,7 @@ def retrain(
         If the labels or the family cannot be used; nothing was changed then.
     """
     begun = time.monotonic()
-    with family.lock():
+    with family.lock(create=True):
         if not family.begun:
             _found(family, find_model(model))
         champion_number = family.champion().number
@@ -112,6 +113,7 @@ def retrain(
             raise CorpusError(
                 "the base set has no held-out papers to judge by", "Freeze some with `exoclass data split`."
             )
+        _check_base(champion, known, merged.test, progress)
         number = family.next_number()
         challenger, _ = train(
             merged.train, taxonomy, _config_of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
@@ -124,12 +126,12 @@ def retrain(
                 "new_records": len(new), "replaced": merged.replaced, "new_sha256": new.fingerprint,
             },
         )  # fmt: skip
+        _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them
         challenger.save_pretrained(family.path(number), name=f"{family.folder.name}-v{number}")
-        _remember(family, number, earlier, new, taxonomy)
         progress(f"comparing v{number} with v{champion_number} on {len(merged.test):,} held-out records")
         verdict = _compare(champion, challenger, family, (champion_number, number), merged.test, limits or Limits())
-        doubt = _doubts(champion, new, merged.test)
-        regressions = _regressions(champion, challenger, regression, taxonomy)
+        doubt = _doubts(champion, new, known, merged.test, progress)
+        regressions = _regressions(champion, challenger, regression or family.regression, taxonomy)
         reasons = list(verdict.reasons)
         if doubt[2] < 0.01 and not trust:
             reasons.append(
@@ -154,6 +156,22 @@ def _found(family: Family, model: Path) -> None:
     except OSError as error:
         raise ModelError(f"{family.folder} cannot be begun: {error}", "Choose another folder.") from error
     family.promote(1)
+
+
+def _check_base(champion: Classifier, known: Corpus, test: Corpus, progress: Callable[[str], None]) -> None:
+    """Refuse held-out papers that the champion has learnt from, and say if its base set was another one."""
+    if seen := seen_in_training(champion, test):
+        raise CorpusError(
+            f"{champion.name} has learnt from {seen} of the {len(test)} held-out papers, so no challenger can be "
+            "compared with it",
+            "Begin the family with a model that was trained without them.",
+        )
+    learnt = known.select("train", "dev")
+    if learnt.fingerprint != champion.metadata.corpus.get("sha256"):
+        progress(
+            f"the base set is not what {champion.name} was trained on: {len(learnt):,} records to learn from, "
+            f"{champion.metadata.corpus.get('records', 0):,} then"
+        )
 
 
 def _config_of(champion: Classifier) -> TrainConfig:
@@ -181,9 +199,12 @@ def _compare(
 ) -> Verdict:
     taxonomy = champion.taxonomy
     Y, mask = test.binarize(taxonomy)
+    both = (champion, challenger)
+    texts = test.texts
+    seconds = _seconds(both, texts[:_TIMED])
     scored = [
-        _scored(clf, test.texts, family.path(number))
-        for clf, number in zip((champion, challenger), numbers, strict=True)
+        _scored(clf, texts, family.path(number), spent)
+        for clf, number, spent in zip(both, numbers, seconds, strict=True)
     ]
     return judge(
         ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask, champion=scored[0], challenger=scored[1],
@@ -191,25 +212,44 @@ def _compare(
     )  # fmt: skip
 
 
-def _scored(clf: Classifier, texts: list[str], folder: Path) -> Scored:
+def _seconds(both: tuple[Classifier, Classifier], texts: list[str]) -> list[float]:
+    """Return the seconds of the processor that each takes per record: what else the machine does must not decide."""
+    times: list[list[float]] = [[], []]
+    for _ in range(_TURNS):
+        for clf, spent in zip(both, times, strict=True):
+            begun = time.process_time()
+            clf.probabilities(texts)
+            spent.append(time.process_time() - begun)
+    return [min(spent) / len(texts) for spent in times]
+
+
+def _scored(clf: Classifier, texts: list[str], folder: Path, seconds: float) -> Scored:
     probs = clf.probabilities(texts)
-    sample, times = texts[:_TIMED], []
-    for _ in range(3):
-        begun = time.process_time()  # of the processor: what else the machine does must not decide on a model
-        clf.probabilities(sample)
-        times.append(time.process_time() - begun)
     size = sum(path.stat().st_size for path in folder.iterdir())
-    return Scored(probs, clf.calibrator.decide(probs, forced=True) == YES, median(times) / len(sample), size)
+    return Scored(probs, clf.calibrator.decide(probs, forced=True) == YES, seconds, size)
 
 
-def _doubts(champion: Classifier, new: Corpus, test: Corpus) -> tuple[int, int, float]:
-    """Return how many new records contradict the champion, of how many, and how unlikely that is for good labels."""
-    found: list[Bools] = []
-    for corpus in (new, test):
-        Y, mask = corpus.binarize(champion.taxonomy)
-        found.append(contradicted(champion.probabilities(corpus.texts), Y, mask))
-    _, p = suspicious(*found)
-    return int(found[0].sum()), len(new), p
+def _doubts(
+    champion: Classifier, new: Corpus, known: Corpus, test: Corpus, progress: Callable[[str], None]
+) -> tuple[int, int, float]:
+    """Return how many new records contradict the champion, of how many, and how unlikely that is for good labels.
+
+    Of a paper it has learnt from, the champion knows the old label by heart and would contradict every correction; so
+    these are scored by models that have not seen them.
+    """
+    Y, mask = new.binarize(champion.taxonomy)
+    probs = champion.probabilities(new.texts)
+    learnt = known.select("train", "dev")
+    place = {name: row for row, item in enumerate(learnt) for name in names_of(item.record)}
+    rows = [next((place[name] for name in names_of(item.record) if name in place), -1) for item in new]
+    seen = np.flatnonzero(np.array(rows) >= 0)
+    if len(seen):
+        progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
+        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), progress=progress)
+        probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[[rows[row] for row in seen]])
+    usual = contradicted(champion.probabilities(test.texts), *test.binarize(champion.taxonomy))
+    found = contradicted(probs, Y, mask)
+    return int(found.sum()), len(new), suspicious(found, usual)[1]
 
 
 def _regressions(

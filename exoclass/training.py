@@ -6,6 +6,7 @@ import hashlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, make_dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from exoclass.config import parse_config, read_toml, shipped
 from exoclass.corpus import Corpus
 from exoclass.errors import ConfigError, CorpusError, ModelError
 from exoclass.metrics import EvaluationReport, evaluate_arrays
+from exoclass.processes import Step, available, shared
 from exoclass.report import to_json, to_markdown
 from exoclass.taxonomy import Taxonomy
 
@@ -81,12 +83,13 @@ class TrainConfig:
 class OutOfFold:
     """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,).
 
-    `backends` are these models by fold, if they were to be kept.
+    `backends` are these models by fold, if they were to be kept, and `final` is one of all records, if it was wanted.
     """
 
     scores: Floats
     folds: np.ndarray
     backends: tuple[Backend, ...] = ()
+    final: Backend | None = None
 
 
 def train(
@@ -127,12 +130,11 @@ def train(
         raise CorpusError(
             f"{len(corpus)} labelled records are too few to train on", f"Label at least {MIN_RECORDS}, of all scopes."
         )
-    out_of_fold = cross_scores(corpus, taxonomy, config, progress=progress)
+    out_of_fold = cross_scores(corpus, taxonomy, config, final=True, progress=progress)
+    assert out_of_fold.final is not None
     reports = [_cross_validated(corpus, taxonomy, config, out_of_fold)]
-    progress(f"fitting the final model on {len(corpus)} records")
     Y, mask = corpus.binarize(taxonomy)
     _warn_without_positives(taxonomy, Y & mask)
-    backend = new_backend(config).fit(corpus.texts, Y, mask, single=_single(taxonomy))
     calibrator = Calibrator(axis_columns(taxonomy), config.calibration).fit(out_of_fold.scores, Y, mask)
     metadata = Metadata(
         backend=config.backend,
@@ -148,7 +150,7 @@ def train(
         command=command,
         trained_on=tuple(sorted({group_digest(item.group) for item in corpus})),
     )
-    clf = Classifier(backend, taxonomy, calibrator, metadata)
+    clf = Classifier(out_of_fold.final, taxonomy, calibrator, metadata)
     if test is not None and len(test):
         progress(f"scoring {len(test)} held-out records")
         reports.append(evaluate(clf, test, name="held-out test split"))
@@ -183,9 +185,18 @@ def seen_in_training(clf: Classifier, corpus: Corpus) -> int:
 
 
 def cross_scores(
-    corpus: Corpus, taxonomy: Taxonomy, config: TrainConfig, *, keep: bool = False, progress: Progress = lambda _: None
+    corpus: Corpus,
+    taxonomy: Taxonomy,
+    config: TrainConfig,
+    *,
+    keep: bool = False,
+    final: bool = False,
+    progress: Progress = lambda _: None,
 ) -> OutOfFold:
-    """Return out-of-fold scores: each fold is scored by a model fitted on the others, which are kept if wanted."""
+    """Return out-of-fold scores: each fold is scored by a model fitted on the others, which are kept if wanted.
+
+    The models do not depend on each other, so the processors share them; the result is the same to the last bit.
+    """
     Y, mask = corpus.binarize(taxonomy)
     texts = corpus.texts
     folds = corpus.folds(config.validation.folds, config.validation.seed)
@@ -194,17 +205,27 @@ def cross_scores(
             "all records are in one fold, so nothing is left to test on",
             "Give it records of more papers, or set folds to 2 or more.",
         )
-    scores = np.zeros(Y.shape)
-    backends: list[Backend] = []
-    for fold in range(config.validation.folds):
-        progress(f"cross-validation, fold {fold + 1} of {config.validation.folds}")
+    single, n = _single(taxonomy), config.validation.folds
+
+    def score(fold: int) -> tuple[Backend | None, Floats]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
         backend = new_backend(config)
-        backends += [backend] if keep else []
-        if len(outside):
-            backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=_single(taxonomy))
-            scores[outside] = backend.scores([texts[i] for i in outside])
-    return OutOfFold(scores, folds, tuple(backends))
+        if not len(outside):
+            return backend, np.zeros((0, Y.shape[1]))
+        backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=single)
+        return backend if keep else None, backend.scores([texts[i] for i in outside])
+
+    steps: list[Step[Any]] = [Step(f"cross-validation, fold {k + 1} of {n}", partial(score, k)) for k in range(n)]
+    if final:
+        fit = partial(new_backend(config).fit, texts, Y, mask, single=single)
+        steps.append(Step(f"fitting the final model on {len(corpus)} records", fit))
+    # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have.
+    found = shared(steps, workers=available() if config.backend == "tfidf" else 1, progress=progress)
+    scores = np.zeros(Y.shape)
+    for fold, (_, part) in enumerate(found[:n]):
+        scores[folds == fold] = part
+    backends = tuple(backend for backend, _ in found[:n]) if keep else ()
+    return OutOfFold(scores, folds, backends, found[n] if final else None)
 
 
 def new_backend(config: TrainConfig) -> Backend:
@@ -235,14 +256,8 @@ def _cross_validated(
         decided[outside] = calibrator.decide(probs[outside])
     return evaluate_arrays(
         name=f"{config.validation.folds}-fold cross-validation grouped by paper",
-        ids=taxonomy.ids,
-        axes=axes,
-        Y=Y,
-        mask=mask,
-        probs=probs,
-        predicted=forced == YES,
-        review=decided == REVIEW,
-    )
+        ids=taxonomy.ids, axes=axes, Y=Y, mask=mask, probs=probs, predicted=forced == YES, review=decided == REVIEW,
+    )  # fmt: skip
 
 
 def calibrated_folds(
@@ -265,14 +280,10 @@ def _report(
 ) -> EvaluationReport:
     return evaluate_arrays(
         name=name,
-        ids=taxonomy.ids,
-        axes=calibrator.axes,
-        Y=Y,
-        mask=mask,
-        probs=probs,
+        ids=taxonomy.ids, axes=calibrator.axes, Y=Y, mask=mask, probs=probs,
         predicted=calibrator.decide(probs, forced=True, threshold=threshold) == YES,
         review=calibrator.decide(probs, threshold=threshold) == REVIEW,
-    )
+    )  # fmt: skip
 
 
 def _counted(taxonomy: Taxonomy, corpus: Corpus) -> dict[str, int]:

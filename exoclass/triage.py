@@ -7,18 +7,22 @@ killed on the way shows the same again; what a revision, a retraction or a delet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from exoclass.classifier import Classifier
 from exoclass.errors import TaxonomyError, UsageError
-from exoclass.library import Additions, Entry, Filter, Library
+from exoclass.library import Additions, Entry, Filter, Library, Suggestion
 from exoclass.records import Deletion, Prediction, Record, Reject
 from exoclass.remaining import Remaining
 from exoclass.taxonomy import Taxonomy
 
 Sort = Literal["relevance", "uncertainty", "newest"]
 News = Literal["new", "revised", "retracted", "deleted", "seen"]
+
+
+_LOOKED_UP = 1000
+"""Records for which papers alike are looked for: nobody reads more at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,15 @@ class Item:
         which mechanisms apply.
     news
         Why it is here: ``seen`` if nothing about it is new.
+    alike
+        Records of the library that may be the same paper; they are never merged by themselves.
     """
 
     entry: Entry
     prediction: Prediction
     relevance: float
     news: News
+    alike: tuple[Suggestion, ...] = ()
 
     @property
     def unsure(self) -> bool:
@@ -192,26 +199,45 @@ def queue(
         Whatever is not decided yet, and not only what is new.
     """
     relevance = library.score_sums(clf.id, relevant_scopes(clf.taxonomy))
-    entries = list(library.records(Filter(decided=False) if everything else Filter(news=True)))
-    changed = [entry for entry in entries if _news(entry) not in {"new", "seen"} or entry.state == "deleted"]
+    news = list(library.records(Filter(news=True)))
+    changed = [entry for entry in news if _news(entry) not in {"new", "seen"}]
     apart = {entry.id for entry in changed}
-    fresh = [entry for entry in entries if entry.id not in apart and entry.verdict is None]
-    fresh.sort(key=lambda entry: (_rank(entry, relevance.get(entry.id, 0.0), sort), entry.id))
+    # Ids and numbers are enough to rank by: of a large library only what is shown is read.
+    found = library.ids(Filter(decided=False, news=not everything, newest_first=True))
+    fresh = [record_id for record_id in found if record_id not in apart]
+    if sort != "newest":
+        fresh.sort(key=lambda record_id: (_rank(relevance.get(record_id, 0.0), sort), record_id))
+    likely = _likely(library, clf, wants, fresh)
     items: list[Item] = []
     unwanted = waiting = 0
-    for entry in fresh:
-        if not wants and top is not None and len(items) == top:
-            waiting = len(fresh) - top
-            break
-        item = _item(library, clf, entry, relevance)
-        if not meets(item.prediction, wants):
+    for record_id in fresh:
+        if record_id not in likely:
             unwanted += 1
         elif top is not None and len(items) == top:
             waiting += 1
         else:
-            items.append(item)
-    news = tuple(_item(library, clf, entry, relevance) for entry in changed if entry.shown or entry.verdict)
-    return Queue(tuple(items), news, waiting, unwanted)
+            item = _item(library, clf, library.get(record_id), relevance)
+            if not meets(item.prediction, wants):
+                unwanted += 1
+            elif item.entry.state != "deleted":
+                alike = library.suggestions(record_id, limit=2) if len(items) < _LOOKED_UP else ()
+                items.append(replace(item, alike=alike))
+    told = tuple(_item(library, clf, entry, relevance) for entry in changed if entry.shown or entry.verdict)
+    return Queue(tuple(items), told, waiting, unwanted)
+
+
+def _likely(library: Library, clf: Classifier, wants: Sequence[Want], among: Sequence[int]) -> set[int]:
+    """Return the records that have the labels asked for, by their probabilities alone; of a scope, those that may."""
+    found = set(among)
+    for axis in {want.axis for want in wants}:
+        having: set[int] = set()
+        for want in wants:
+            if want.axis == axis:
+                least = 0.0 if clf.taxonomy.axis(axis).single else clf.calibrator.low_[clf.taxonomy.column(want.label)]
+                scores = library.score_sums(clf.id, [want.label])
+                having |= {record_id for record_id, probability in scores.items() if probability >= least - 1e-4}
+        found &= having
+    return found
 
 
 def relevant_scopes(taxonomy: Taxonomy) -> tuple[str, ...]:
@@ -221,15 +247,8 @@ def relevant_scopes(taxonomy: Taxonomy) -> tuple[str, ...]:
     )
 
 
-def _rank(entry: Entry, relevance: float, sort: Sort) -> tuple[float | str, ...]:
-    match sort:
-        case "relevance":
-            return (-relevance,)
-        case "uncertainty":
-            return (abs(relevance - 0.5),)
-        case "newest":
-            # ISO times turned round: the later, the smaller.
-            return tuple(-int(part) for part in entry.added.translate(str.maketrans("TZ:", "---")).split("-") if part)
+def _rank(relevance: float, sort: Sort) -> float:
+    return -relevance if sort == "relevance" else abs(relevance - 0.5)
 
 
 def meets(prediction: Prediction, wants: Sequence[Want]) -> bool:

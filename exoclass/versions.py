@@ -6,6 +6,7 @@
         champion.json       which version is used, and which were before it
         v1/  v2/  …         ordinary model folders
         v2.labels.jsonl     the new labels that v2 has learnt from beside its base set
+        regression.jsonl    cases that once went wrong, if somebody put them there
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exoclass.errors import ModelError, OutputError
-from exoclass.manifest import verify
+from exoclass.manifest import MANIFEST, verify
 
 POINTER = "champion.json"
 _LOCK = ".lock"
@@ -70,6 +71,12 @@ class Family:
     def labels(self, number: int) -> Path:
         """Return the file of the new labels of a version, whether it is there or not."""
         return self.folder / f"v{number}.labels.jsonl"
+
+    @property
+    def regression(self) -> Path | None:
+        """The file of cases that once went wrong, if there is one."""
+        path = self.folder / "regression.jsonl"
+        return path if path.is_file() else None
 
     def next_number(self) -> int:
         """Return a number that no version has, nor had as far as is known."""
@@ -121,20 +128,33 @@ class Family:
         now = self.champion()
         spared = {now.number, *now.before[:1], *self.versions()[-keep:]} if keep else {now.number, *now.before[:1]}
         gone = tuple(number for number in self.versions() if number not in spared)
-        for number in gone:
-            shutil.rmtree(self.path(number))
-            self.labels(number).unlink(missing_ok=True)
+        try:
+            for number in gone:
+                trash = self.path(number).rename(self.folder / f".v{number}-pruned")  # at once: never half a version
+                shutil.rmtree(trash)
+                self.labels(number).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder} cannot be tidied: {error}", "The champion is as it was.") from error
         return gone
 
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, *, create: bool = False) -> Iterator[None]:
         """Keep every other process from changing the family meanwhile; the lock goes with the process that holds it.
+
+        Parameters
+        ----------
+        create
+            Make the folder if there is none.
 
         Raises
         ------
         ModelError
-            If another process holds it; says which.
+            If another process holds it, and says which; if the folder is missing, or is a model and no family.
         """
+        if (self.folder / MANIFEST).exists():  # a lock or a version in it would make it a damaged model
+            raise ModelError(f"{self.folder} is a model, not a folder of versions", "Name another folder.")
+        if not create and not self.folder.is_dir():
+            raise ModelError(f"there is no folder of versions {self.folder}", "`exoclass retrain` begins one.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             file = (self.folder / _LOCK).open("a+", encoding="utf-8")
@@ -156,9 +176,15 @@ class Family:
             yield
 
     def _sweep(self) -> None:
-        """Remove what interrupted runs left: drafts that never became a version."""
-        for path in self.folder.glob(".v*-*"):
-            shutil.rmtree(path, ignore_errors=True)
+        """Remove what interrupted runs left: drafts that never became a version, and labels without one."""
+        for path in (*self.folder.glob(".v*-*"), *self.folder.glob(f".{POINTER}-*")):
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+        for path in self.folder.glob("v*.labels.jsonl"):
+            if not (self.folder / path.name.removesuffix(".labels.jsonl")).is_dir():
+                path.unlink(missing_ok=True)
 
     def check(self, number: int) -> None:
         """Raise `ModelError` if there is no such version."""

@@ -34,7 +34,7 @@ HEAVY = {"torch", "transformers", "datasets", "sklearn", "ray"}
 # read files and pubmed answers through readers, and metrics score the columns that calibration defines.
 RANKS: dict[str, float] = {
     "errors": 0,
-    "config": 1, "records": 1, "markup": 1, "page": 1.5, "taxonomy": 1.5,
+    "config": 1, "processes": 1, "records": 1, "markup": 1, "page": 1.5, "taxonomy": 1.5,
     "backend": 2, "splits": 2, "versions": 2.3, "readers": 2, "manifest": 2, "library": 2, "encoder": 2,
     "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3, "mesh": 2.3,
     "windows": 2.3, "onnx_model": 2.3, "finetuning": 2.6,

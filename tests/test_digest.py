@@ -103,6 +103,13 @@ def test_what_changed_and_what_waits_is_said(library: Library, clf: Classifier, 
     assert left.line() in text
 
 
+def test_a_paper_that_may_be_there_twice_is_pointed_out(library: Library, clf: Classifier, taxonomy: Taxonomy) -> None:
+    first = replace(WOUND, authors=("Wu Kai",), doi="10.1/a")
+    fill(library, clf, first, replace(first, pmid="77", doi="10.1/b", abstract=f"{ABSTRACT} More was found."))
+    text = tree_of(render(digest_of(library, clf), taxonomy)).text_content()
+    assert text.count(f"Perhaps the same paper as {WOUND.title}: titles 100% alike") == 2
+
+
 def test_no_news_is_said_kindly(library: Library, clf: Classifier, taxonomy: Taxonomy) -> None:
     text = tree_of(render(digest_of(library, clf, queue=Queue()), taxonomy)).text_content()
     assert "Nothing new since you last looked." in text

@@ -91,7 +91,7 @@ def test_the_p_value_is_that_of_the_worse_side() -> None:
 
 
 def test_records_that_contradict() -> None:
-    probs = np.array([[0.99, 0.5], [0.5, 0.5], [0.01, 0.5], [0.01, 0.5]])
+    probs = np.array([[0.995, 0.5], [0.5, 0.5], [0.005, 0.5], [0.005, 0.5]])
     Y = np.array([[False, True], [True, False], [True, False], [True, False]])
     mask = np.array([[True, True], [True, True], [True, True], [False, True]])
     assert contradicted(probs, Y, mask).tolist() == [True, False, True, False]

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +19,11 @@ from conftest import DATA, Run, clean_environment
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus, LabeledRecord, names_of, to_row
 from exoclass.errors import CorpusError, ModelError
-from exoclass.gate import Limits
+from exoclass.gate import Limits, contradicted
 from exoclass.merging import merge, read_new
 from exoclass.retraining import Retrained, retrain
 from exoclass.taxonomy import Taxonomy
+from exoclass.training import TrainConfig, cross_scores, train
 from exoclass.versions import Family
 
 pytestmark = pytest.mark.filterwarnings("ignore:labels without a positive example")  # few records, many labels
@@ -33,6 +35,19 @@ LOOSE = Limits(margin=1.0, slowdown=1000.0, calibration=1.0)
 def write(path: Path, items: list[LabeledRecord], taxonomy: Taxonomy) -> Path:
     path.write_text("".join(json.dumps(to_row(item, taxonomy)) + "\n" for item in items), encoding="utf-8")
     return path
+
+
+@pytest.fixture(scope="module")
+def first_model(
+    labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Return the folder of a real model that has not learnt from the held-out papers."""
+    folder = tmp_path_factory.mktemp("models") / "first"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="labels without a positive example")
+        clf, _ = train(labelled.select("train", "dev"), taxonomy, tiny_config)
+    clf.save_pretrained(folder)
+    return folder
 
 
 @pytest.fixture
@@ -54,12 +69,12 @@ Again = Callable[..., Retrained]
 
 
 @pytest.fixture
-def again(base: Path, tiny_model: Path, tmp_path: Path) -> Again:
+def again(base: Path, first_model: Path, tmp_path: Path) -> Again:
     def call(
         new: Corpus, *, folder: str = "mine", limits: Limits = LOOSE, trust: bool = True, **more: object
     ) -> Retrained:
         return retrain(
-            new, family=Family(tmp_path / folder), base=[base], model=tiny_model, files=["new.csv"], limits=limits,
+            new, family=Family(tmp_path / folder), base=[base], model=first_model, files=["new.csv"], limits=limits,
             trust=trust, **more,  # type: ignore[arg-type]
         )  # fmt: skip
 
@@ -102,6 +117,15 @@ def test_labels_of_held_out_papers_are_refused_with_the_list(labelled: Corpus, t
     merged = merge(labelled, Corpus((changed,)), taxonomy, new_test_split=True)
     assert len(merged.test) == len(labelled.select("test"))
     assert changed.labels in [item.labels for item in merged.test]
+
+
+def test_a_new_paper_of_a_held_out_group_is_no_training_data(labelled: Corpus, new: Corpus, taxonomy: Taxonomy) -> None:
+    preprint = replace(new[0], group=labelled.select("test")[0].group)
+    with pytest.raises(CorpusError, match=preprint.record.key):
+        merge(labelled, Corpus((preprint,)), taxonomy)
+    merged = merge(labelled, Corpus((preprint,)), taxonomy, new_test_split=True)
+    assert len(merged.test) == len(labelled.select("test")) + 1
+    assert list(merged.train) == list(labelled.select("train", "dev"))
 
 
 @pytest.mark.parametrize(
@@ -193,10 +217,41 @@ def test_wrong_labels_are_stopped_for_what_they_are(labelled: Corpus, again: Aga
     assert any("new records contradict the champion" in reason for reason in result.reasons)
 
 
-def test_a_case_that_went_wrong_once_must_not_again(
-    labelled: Corpus, taxonomy: Taxonomy, again: Again, tiny_model: Path, tmp_path: Path
+def test_papers_labelled_anew_are_judged_by_models_that_have_not_seen_them(
+    labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig, first_model: Path, again: Again
 ) -> None:
-    clf = Classifier.from_pretrained(tiny_model)
+    learnt = labelled.select("train", "dev")
+    clf = Classifier.from_pretrained(first_model)
+    Y, mask = learnt.binarize(taxonomy)
+    unseen = clf.calibrator.probabilities(cross_scores(learnt, taxonomy, tiny_config).scores)
+    expected = int(contradicted(unseen, Y, mask).sum())
+    assert expected > int(contradicted(clf.probabilities(learnt.texts), Y, mask).sum())  # it knows these by heart
+    assert again(Corpus(tuple(learnt))).contradicted[:2] == (expected, len(learnt))
+
+
+def test_a_champion_that_has_learnt_from_the_held_out_papers_is_refused(
+    base: Path, new: Corpus, tiny_model: Path, tmp_path: Path
+) -> None:
+    family = Family(tmp_path / "mine")
+    with pytest.raises(CorpusError, match=r"has learnt from 17 of the 17 held-out papers"):
+        retrain(new, family=family, base=[base], model=tiny_model)
+    assert family.versions() == (1,)
+
+
+def test_another_base_set_is_said(again: Again, new: Corpus, labelled: Corpus, taxonomy: Taxonomy, base: Path) -> None:
+    said: list[str] = []
+    again(new[:4], progress=said.append)
+    again(new[4:6], progress=said.append)
+    assert not [line for line in said if "base set" in line]
+    write(base, list(labelled)[:-1], taxonomy)
+    again(new[6:], progress=said.append)
+    assert [line for line in said if line.startswith("the base set is not what mine-v3 was trained on: ")]
+
+
+def test_a_case_that_went_wrong_once_must_not_again(
+    labelled: Corpus, taxonomy: Taxonomy, again: Again, first_model: Path, tmp_path: Path
+) -> None:
+    clf = Classifier.from_pretrained(first_model)
     item = next(
         item for item in labelled.select("train")
         if "therapy" in item.labels and next(clf.predict([item.record])).scope.id == "therapy"
@@ -213,30 +268,32 @@ def test_a_case_that_went_wrong_once_must_not_again(
             for n in range(12)
         )
     )
-    result = again(flipped, regression=write(tmp_path / "cases.jsonl", [case], taxonomy))
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine" / "regression.jsonl", [case], taxonomy)  # the family keeps it, so it need not be named
+    result = again(flipped)
     assert result.regressions == (item.record.key,)
     assert f"a case that once went wrong does so again: {item.record.key}" in result.reasons
 
 
 def test_a_base_without_held_out_papers_cannot_judge(
-    labelled: Corpus, new: Corpus, taxonomy: Taxonomy, tiny_model: Path, tmp_path: Path
+    labelled: Corpus, new: Corpus, taxonomy: Taxonomy, first_model: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "b").mkdir()
     learnt = [replace(item, group=item.group) for item in labelled.select("train")]
     shutil.copy(DATA.parent / "splits.json", tmp_path / "b" / "splits.json")
     file = write(tmp_path / "b" / "base.jsonl", learnt, taxonomy)
     with pytest.raises(CorpusError, match="has no held-out papers"):
-        retrain(new, family=Family(tmp_path / "mine"), base=[file], model=tiny_model)
+        retrain(new, family=Family(tmp_path / "mine"), base=[file], model=first_model)
 
 
 # --------------------------------------------------------------------------------------------------- the command line
 
 
 def test_the_command_shows_what_changed_and_says_3_when_it_refuses(
-    run: Run, base: Path, new: Corpus, taxonomy: Taxonomy, tiny_model: Path, tmp_path: Path
+    run: Run, base: Path, new: Corpus, taxonomy: Taxonomy, first_model: Path, tmp_path: Path
 ) -> None:
     write(tmp_path / "new.jsonl", list(new), taxonomy)
-    args = ("new.jsonl", "--family", "mine", "--base", base, "-m", tiny_model, "--slowdown", "1000", "--trust-labels")
+    args = ("new.jsonl", "--family", "mine", "--base", base, "-m", first_model, "--slowdown", "1000", "--trust-labels")
     done = run("retrain", *args, "--margin", "1", "--calibration", "1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("10 new papers, 0 labelled anew; ")
@@ -254,12 +311,12 @@ def test_the_command_shows_what_changed_and_says_3_when_it_refuses(
 
 
 def test_a_killed_run_leaves_the_champion_and_the_next_one_works(
-    base: Path, new: Corpus, taxonomy: Taxonomy, tiny_model: Path, tmp_path: Path
+    base: Path, new: Corpus, taxonomy: Taxonomy, first_model: Path, tmp_path: Path
 ) -> None:
     write(tmp_path / "new.jsonl", list(new), taxonomy)
     command = [
         sys.executable, "-m", "exoclass", "retrain", "new.jsonl", "--family", "mine", "--base", str(base), "-m",
-        str(tiny_model), "--margin", "1", "--slowdown", "1000", "--calibration", "1", "--trust-labels",
+        str(first_model), "--margin", "1", "--slowdown", "1000", "--calibration", "1", "--trust-labels",
     ]  # fmt: skip
     family = Family(tmp_path / "mine")
     process = subprocess.Popen(command, cwd=tmp_path, env=clean_environment(), stderr=subprocess.DEVNULL)
@@ -277,5 +334,5 @@ def test_a_killed_run_leaves_the_champion_and_the_next_one_works(
 
 
 def test_a_second_run_at_once_is_refused(again: Again, new: Corpus, tmp_path: Path) -> None:
-    with Family(tmp_path / "mine").lock(), pytest.raises(ModelError, match="is being changed by process"):
+    with Family(tmp_path / "mine").lock(create=True), pytest.raises(ModelError, match="is being changed by process"):
         again(new)

@@ -180,5 +180,13 @@ def test_every_item_of_a_file_is_accounted_for(library: Library) -> None:
     assert [reject.position for reject in rejects] == ["line 3"]
 
 
+def test_papers_that_are_perhaps_one_are_named_and_kept_apart(library: Library, clf: Classifier) -> None:
+    first = replace(WOUND, doi="10.1/a", authors=("Wu Kai", "Li Na"), year=2025)
+    again = replace(first, pmid="77", doi="10.1/b", title=f"{WOUND.title}.", abstract=f"{ABSTRACT} More was found.")
+    fill(library, clf, first, again, BRAIN)
+    found = {item.entry.record.pmid: [other.record.pmid for other in item.alike] for item in queue(library, clf).items}
+    assert found == {"1": ["77"], "77": ["1"], "2": []}
+
+
 def test_relevant_is_what_mechanisms_apply_to(taxonomy: Taxonomy) -> None:
     assert relevant_scopes(taxonomy) == ("therapy", "delivery_platform")

@@ -98,9 +98,38 @@ def test_two_processes_do_not_change_a_family_at_once(family: Family) -> None:
 
 def test_leftovers_of_an_interrupted_run_are_swept(family: Family) -> None:
     (family.folder / ".v4-abc").mkdir()
+    for name in (".v4.labels.jsonl-x", ".champion.json-x", "v4.labels.jsonl", "v3.labels.jsonl", "regression.jsonl"):
+        (family.folder / name).touch()
     with family.lock():
-        assert not (family.folder / ".v4-abc").exists()
+        left = {path.name for path in family.folder.iterdir() if path.is_file()}
+    assert left == {".lock", "champion.json", "v3.labels.jsonl", "regression.jsonl"}
+    assert not (family.folder / ".v4-abc").exists()
     assert family.versions() == (1, 2, 3)
+
+
+def test_only_retraining_begins_a_family(tmp_path: Path) -> None:
+    folder = tmp_path / "typo"
+    with pytest.raises(ModelError, match="there is no folder of versions"), Family(folder).lock():
+        pass
+    assert not folder.exists()
+    with Family(folder).lock(create=True):
+        assert folder.is_dir()
+
+
+def test_a_model_is_no_family(tiny_model: Path) -> None:
+    before = sorted(tiny_model.iterdir())
+    with pytest.raises(ModelError, match="is a model, not a folder of versions"), Family(tiny_model).lock(create=True):
+        pass
+    assert sorted(tiny_model.iterdir()) == before
+
+
+def test_a_damaged_version_does_not_hide_the_others(run: Run, family: Family) -> None:
+    (family.path(2) / "vocabulary.json").write_text("{}", encoding="utf-8")
+    done = run("models", "list", family.folder)
+    assert done.returncode == 0
+    assert [line.split()[:2] for line in done.stdout.splitlines()[:2]] == [["v1", "champion"], ["v2", "damaged"]]
+    assert len(done.stdout.splitlines()) == 3
+    assert "vocabulary.json" in done.stderr
 
 
 @pytest.mark.parametrize(("text", "number"), [("3", 3), ("v12", 12)])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from exoclass.cli.options import AsJson, note, print_json, say
+from exoclass.errors import ModelError
 
 if TYPE_CHECKING:
     from exoclass.versions import Champion
@@ -44,7 +45,7 @@ def list_cli(family: Folder, as_json: AsJson = False) -> None:
         return
     for one in found:
         scores = "  ".join(f"{axis} {value:.3f}" for axis, value in one["macro_f1"].items())
-        mark = "champion" if one["champion"] else ""
+        mark = "damaged" if one["damaged"] else "champion" if one["champion"] else ""
         say(f"v{one['version']:<4} {mark:<9} {one['records']:>6,} records  macro-F1: {scores}".rstrip())
 
 
@@ -57,17 +58,25 @@ def list_versions(*, family: Path) -> list[dict[str, Any]]:
     champion = opened.champion().number
     found = []
     for number in opened.versions():
-        metadata = Classifier.from_pretrained(opened.path(number)).metadata
+        try:
+            metadata = Classifier.from_pretrained(opened.path(number)).metadata
+        except ModelError as error:  # the others are still to be seen
+            note(str(error))
+            found.append(_listed(number, champion, 0, {}, {}, damaged=True))
+            continue
         found.append(
-            {
-                "version": number,
-                "champion": number == champion,
-                "records": metadata.corpus["records"],
-                "lineage": metadata.lineage,
-                "macro_f1": _macro(metadata.evaluation),
-            }
+            _listed(number, champion, metadata.corpus["records"], metadata.lineage, _macro(metadata.evaluation))
         )
     return found
+
+
+def _listed(
+    number: int, champion: int, records: int, lineage: dict[str, Any], macro: dict[str, float], *, damaged: bool = False
+) -> dict[str, Any]:
+    return {
+        "version": number, "champion": number == champion, "damaged": damaged, "records": records,
+        "lineage": lineage, "macro_f1": macro,
+    }  # fmt: skip
 
 
 def _macro(evaluation: dict[str, Any]) -> dict[str, float]:

@@ -42,7 +42,7 @@ def card(item: Item, taxonomy: Taxonomy) -> Html:
     )
     return element(
         "article", element("h3", _linked(record, _marked(record.title, numbers) or "(no title)")), _where(record, item),
-        element("dl", *rows, cls="tags"), *_quoted(record, numbers), abstract, cls="card",
+        element("dl", *rows, cls="tags"), *_quoted(record, numbers), abstract, *_alike(item), cls="card",
     )  # fmt: skip
 
 
@@ -93,6 +93,17 @@ def _quoted(record: Record, numbers: dict[str, int]) -> list[Html]:
     within = [(number, sentence) for sentence, number in numbers.items() if sentence in record.abstract]
     lines = [element("li", sentence, value=number) for number, sentence in within]
     return [element("ol", *lines, cls="evidence")] if lines else []
+
+
+def _alike(item: Item) -> list[Html]:
+    """Return which papers of the library this one may be once more: for the curator to judge."""
+    return [
+        element(
+            "p", "Perhaps the same paper as ", _linked(other.record, other.record.title or "(no title)"),
+            f": {', '.join(other.reasons)}.", cls="soft",
+        )
+        for other in item.alike
+    ]  # fmt: skip
 
 
 def _linked(record: Record, title: str) -> Html:
