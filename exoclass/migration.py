@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,24 @@ class Migration:
         """Labels whose meaning is the same, old id to new id: a model's columns for them stay."""
         touched = {*self.merged, *self.split, *self.retired}
         return {name: self.renamed.get(name, name) for name in self.old.ids if name not in touched}
+
+    def steps(self) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+        """Yield for each new label, and then for each retired one, the step, the old ids and the new id.
+
+        A label that no step touches has the step "keep".
+        """
+        whole = {part: name for name, parts in self.split.items() for part in parts}
+        before = {to: name for name, to in self.kept.items()}
+        for name in self.new.ids:
+            if sources := tuple(old for old, to in self.merged.items() if to == name):
+                yield "merge", sources, name
+            elif name in whole:
+                yield "split", (whole[name],), name
+            elif name in self.added:
+                yield "add", (), name
+            else:
+                yield "keep" if before[name] == name else "rename", (before[name],), name
+        yield from (("retire", (name,), None) for name in self.retired)
 
     @classmethod
     def load(cls, file: Path, old: Taxonomy) -> Migration:
