@@ -76,7 +76,7 @@ def test_the_reason_names_the_labels_in_doubt(clf: Classifier, records: list[Rec
 def test_the_table_can_be_filled_in_and_learnt_from(run: Run, taxonomy: Taxonomy, tmp_path: Path) -> None:
     done = run("suggest", WEEK, "-n", "3", "-o", "to-label.csv", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "3 of 6 records chosen (mixed)\n"
+    assert done.stderr == "3 of 6 records chosen (mixed); left out: 1 without an abstract\n"
     rows = list(csv.DictReader((tmp_path / "to-label.csv").read_text(encoding="utf-8").splitlines()))
     assert all(row["scope"] == row["disease"] == row["mechanism"] == "" for row in rows)
     assert all(row["model_scope"] and row["reason"] for row in rows)
@@ -104,3 +104,24 @@ def test_nothing_to_choose_from_is_said(run: Run, tmp_path: Path) -> None:
     done = run("suggest", "--library", "none.db", cwd=tmp_path)
     assert done.returncode == 1
     assert "there is no library at none.db" in done.stderr
+
+
+def test_what_is_left_out_is_counted(run: Run, tmp_path: Path) -> None:
+    rows = [
+        '{"pmid": "1", "title": "Exosomes heal", "abstract": "Exosomes of stem cells heal wounds of mice."}',
+        '{"pmid": "1", "title": "Exosomes heal", "abstract": "Exosomes of stem cells heal wounds of mice."}',
+        '{"pmid": "2", "title": "Taken back", "abstract": "Exosomes do all.", "flags": ["retracted"]}',
+        '{"pmid": "3", "title": "No abstract"}',
+        "{broken",
+    ]
+    (tmp_path / "few.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    done = run("suggest", "few.jsonl", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == (
+        "1 of 1 records chosen (mixed); left out: 2 unreadable or repeated, 1 retracted, 1 without an abstract\n"
+    )
+
+
+def test_files_and_a_library_together_are_refused(run: Run, tmp_path: Path) -> None:
+    done = run("suggest", WEEK, "--library", "x.db", cwd=tmp_path)
+    assert (done.returncode, "FILES and --library both" in done.stderr) == (2, True)

@@ -51,7 +51,9 @@ def suggest_cli(
     exoclass suggest new.nbib --strategy uncertainty
     exoclass retrain to-label.csv --family my-models
     """
-    found, of = suggest(
+    if files and library is not None:
+        raise UsageError("FILES and --library both say what to choose from", "Name one of them.")
+    found, of, left_out = suggest(
         files=files or [], library=library_path(library) if not files else None, n=n, strategy=strategy, seed=seed,
         model=model,
     )  # fmt: skip
@@ -59,13 +61,16 @@ def suggest_cli(
         writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(map(_row, found))
-    note(f"{len(found):,} of {of:,} records chosen ({strategy})")
+    omitted = "; left out: " + ", ".join(f"{n:,} {why}" for why, n in left_out.items()) if left_out else ""
+    note(f"{len(found):,} of {of:,} records chosen ({strategy}){omitted}")
 
 
 def suggest(
     *, files: list[Path], library: Path | None, n: int, strategy: Strategy, seed: int, model: str
-) -> tuple[list[Suggestion], int]:
-    """Return what to label, and of how many records it was chosen."""
+) -> tuple[list[Suggestion], int, dict[str, int]]:
+    """Return what to label, of how many records it was chosen, and how many were left out by reason."""
+    from collections import Counter
+
     from exoclass import suggesting
     from exoclass.classifier import Classifier
     from exoclass.library import Filter, Library
@@ -73,15 +78,25 @@ def suggest(
     from exoclass.records import Record
 
     clf = Classifier.from_pretrained(model)
+    left_out: Counter[str] = Counter()
     if library is None:
-        records = [item for item in drop_duplicates(read(files)) if isinstance(item, Record)]
+        items = list(drop_duplicates(read(files)))
+        records = [item for item in items if isinstance(item, Record)]
+        left_out["unreadable or repeated"] = len(items) - len(records)
     else:
         with Library.open(library, create=False) as opened:
             records = [entry.record for entry in opened.records(Filter(decided=False, state="live"))]
-    records = [record for record in records if record.abstract]  # a title alone teaches little
-    if not records:
+    kept = []
+    for record in records:
+        if "retracted" in record.flags:
+            left_out["retracted"] += 1
+        elif not record.abstract:  # a title alone teaches little
+            left_out["without an abstract"] += 1
+        else:
+            kept.append(record)
+    if not kept:
         raise UsageError("there is no undecided record with an abstract", "Run `exoclass triage`, or name a file.")
-    return suggesting.suggest(records, clf, n, strategy=strategy, seed=seed), len(records)
+    return suggesting.suggest(kept, clf, n, strategy=strategy, seed=seed), len(kept), dict(+left_out)
 
 
 def _row(found: Suggestion) -> dict[str, str]:
