@@ -1,26 +1,23 @@
-"""Changing the labels: a migration says what is renamed, merged, split, added or retired, and is applied to all.
-
-What nobody has judged yet becomes "unsure", which is masked in training and in scores, and never a silent "no".
-"""
+"""A change of the labels: which are renamed, merged, split, added or retired, read from a file and checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from exoclass.backend import NEVER
-from exoclass.calibration import Calibrator
-from exoclass.classifier import Classifier, axis_columns
 from exoclass.config import read_toml
-from exoclass.errors import ModelError, TaxonomyError
+from exoclass.errors import TaxonomyError
 from exoclass.taxonomy import Taxonomy, parse_taxonomy
-from exoclass.tfidf import TfidfBackend
 
-_KINDS = ("rename", "merge", "split", "add", "retire")
+_KEYS = {
+    "rename": {"from", "to", "wording"},
+    "merge": {"from", "to", "wording"},
+    "split": {"from", "to", "positives"},
+    "add": None,  # all that a label has; the taxonomy checks it
+    "retire": {"id"},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +32,8 @@ class Migration:
         Old id to the id it is merged into.
     split
         Old id to the ids that take its place.
+    positives
+        Of a split label, the part that all its old examples have; of the other parts they are unsure.
     added, retired
         New ids, and old ids that are given no longer.
     """
@@ -44,6 +43,7 @@ class Migration:
     renamed: dict[str, str]
     merged: dict[str, str]
     split: dict[str, tuple[str, ...]]
+    positives: dict[str, str]
     added: tuple[str, ...]
     retired: tuple[str, ...]
 
@@ -52,6 +52,24 @@ class Migration:
         """Labels whose meaning is the same, old id to new id: a model's columns for them stay."""
         touched = {*self.merged, *self.split, *self.retired}
         return {name: self.renamed.get(name, name) for name in self.old.ids if name not in touched}
+
+    def steps(self) -> Iterator[tuple[str, tuple[str, ...], str | None]]:
+        """Yield for each new label, and then for each retired one, the step, the old ids and the new id.
+
+        A label that no step touches has the step "keep".
+        """
+        whole = {part: name for name, parts in self.split.items() for part in parts}
+        before = {to: name for name, to in self.kept.items()}
+        for name in self.new.ids:
+            if sources := tuple(old for old, to in self.merged.items() if to == name):
+                yield "merge", sources, name
+            elif name in whole:
+                yield "split", (whole[name],), name
+            elif name in self.added:
+                yield "add", (), name
+            else:
+                yield "keep" if before[name] == name else "rename", (before[name],), name
+        yield from (("retire", (name,), None) for name in self.retired)
 
     @classmethod
     def load(cls, file: Path, old: Taxonomy) -> Migration:
@@ -63,21 +81,26 @@ class Migration:
             Names the file, the step and what is wrong with it.
         """
         raw = read_toml(file)
-        if unknown := set(raw) - {*_KINDS, "version"}:
+        if unknown := set(raw) - {*_KEYS, "version"}:
             raise TaxonomyError(
-                f"{file}: unknown key {sorted(unknown)[0]!r}", f"Known are version, {', '.join(_KINDS)}."
+                f"{file}: unknown key {sorted(unknown)[0]!r}", f"Known are version, {', '.join(_KEYS)}."
             )
         if not raw.get("version") or raw["version"] == old.version:
             raise TaxonomyError(f"{file}: the new taxonomy needs a version of its own", f'Not "{old.version}".')
         steps = _Steps(old, str(file))
-        for kind in _KINDS:
+        for kind in _KEYS:
+            if not isinstance(raw.get(kind, []), list):
+                raise TaxonomyError(f"{file}: {kind} is no list of steps", f"Write each as [[{kind}]].")
             for number, step in enumerate(raw.get(kind, []), start=1):
                 steps.take(kind, number, step)
         content = old.to_dict() | {"version": str(raw["version"]), "labels": steps.labels()}
-        for axis in content["axes"].values():
-            axis["applies_to"] = [steps.renamed.get(scope, scope) for scope in axis["applies_to"]]
+        for name, axis in content["axes"].items():
+            axis["applies_to"] = steps.applies_to(name, axis["applies_to"])
         new = parse_taxonomy(content, str(file))
-        return cls(old, new, steps.renamed, steps.merged, steps.split, tuple(steps.added), tuple(steps.retired))
+        return cls(
+            old, new, steps.renamed, steps.merged, steps.split, steps.positives, tuple(steps.added),
+            tuple(steps.retired),
+        )  # fmt: skip
 
 
 class _Steps:
@@ -90,6 +113,7 @@ class _Steps:
         self.renamed: dict[str, str] = {}
         self.merged: dict[str, str] = {}
         self.split: dict[str, tuple[str, ...]] = {}
+        self.positives: dict[str, str] = {}
         self.added: list[str] = []
         self.retired: list[str] = []
         self.appended: list[dict[str, Any]] = []
@@ -97,24 +121,21 @@ class _Steps:
     def take(self, kind: str, number: int, step: Any) -> None:  # noqa: ANN401 - parsed TOML
         where = f"{self.file}: {kind} number {number}"
         try:
+            if (known := _KEYS[kind]) and (odd := sorted(set(step) - known)):
+                raise TaxonomyError(f"{where}: unknown key {odd[0]!r}", f"Known are {', '.join(sorted(known))}.")
             match kind:
                 case "rename":
-                    entry = self._entry(step["from"], where)
+                    self._replace([step["from"]], step["to"], step.get("wording", {}), where)
                     self.renamed[step["from"]] = step["to"]
-                    self.entries[step["from"]] = [entry | {"id": step["to"]} | step.get("wording", {})]
                 case "merge":
-                    first, *others = step["from"]
-                    entry = self._entry(first, where)
-                    self.entries[first] = [entry | {"id": step["to"]} | step.get("wording", {})]
-                    for name in others:
-                        self._entry(name, where)
-                        self.entries[name] = []
+                    if isinstance(step["from"], str) or len(step["from"]) < 2:
+                        raise TaxonomyError(f"{where}: from names fewer than two labels", "Merge two, or rename one.")
+                    self._replace(step["from"], step["to"], step.get("wording", {}), where)
                     self.merged |= dict.fromkeys(step["from"], step["to"])
                 case "split":
-                    entry = self._entry(step["from"], where)
-                    self.entries[step["from"]] = [entry | part for part in step["to"]]
-                    self.split[step["from"]] = tuple(part["id"] for part in step["to"])
+                    self._split(step, where)
                 case "add":
+                    self._check_new(step["id"], where)
                     self.appended.append(dict(step))
                     self.added.append(step["id"])
                 case "retire":
@@ -125,6 +146,64 @@ class _Steps:
             raise TaxonomyError(
                 f"{where} is not understood: {error}", "See `exoclass labels migrate --help`."
             ) from error
+
+    def _replace(self, names: list[str], to: str, wording: dict[str, Any], where: str) -> None:
+        """Put one label, worded like the first, in the place of old ones of the same axis."""
+        entries = [self._entry(name, where) for name in names]
+        if apart := next((entry for entry in entries if entry["axis"] != entries[0]["axis"]), None):
+            raise TaxonomyError(
+                f"{where}: {names[0]} is a label of {entries[0]['axis']}, {apart['id']} of {apart['axis']}",
+                "Merge labels of one axis.",
+            )
+        self._check_new(to, where, own=names if len(names) > 1 else ())
+        self.entries |= {name: [] for name in names}
+        self.entries[names[0]] = [self._worded(entries[0], to, wording, where)]
+
+    def _split(self, step: dict[str, Any], where: str) -> None:
+        name, entry = step["from"], self._entry(step["from"], where)
+        parts = [(part["id"], {key: value for key, value in part.items() if key != "id"}) for part in step["to"]]
+        if len(parts) < 2:
+            raise TaxonomyError(f"{where}: to has fewer than two parts", "Give it two, or rename the label.")
+        for part, _ in parts:
+            self._check_new(part, where)
+        self.entries[name] = [self._worded(entry, part, wording, where) for part, wording in parts]
+        self.split[name] = tuple(part for part, _ in parts)
+        if "positives" in step:
+            if step["positives"] not in self.split[name]:
+                raise TaxonomyError(
+                    f"{where}: positives = {step['positives']!r} is none of its parts",
+                    f"The parts are {', '.join(self.split[name])}.",
+                )
+            self.positives[name] = step["positives"]
+
+    def _check_new(self, name: str, where: str, own: Sequence[str] = ()) -> None:
+        """Refuse the id of an old label for another one, and with it a circle of renamings."""
+        if name in self.old.ids and name not in own:
+            raise TaxonomyError(
+                f"{where}: {name} is a label of the old taxonomy, and an id never changes its meaning",
+                "Choose a new id.",
+            )
+
+    def _worded(self, entry: dict[str, Any], to: str, wording: dict[str, Any], where: str) -> dict[str, Any]:
+        if fixed := sorted({"id", "axis"} & set(wording)):
+            raise TaxonomyError(f"{where}: a new wording cannot change {fixed[0]}", "Leave it out.")
+        return entry | wording | {"id": to}
+
+    def applies_to(self, axis: str, scopes: list[str]) -> list[str]:
+        """Return the new scopes for which an axis is annotated, given the old ones."""
+        found: dict[str, None] = {}  # a set that keeps the order
+        for scope in scopes:
+            into = self.merged.get(scope)
+            if into and any(name not in scopes for name, to in self.merged.items() if to == into):
+                raise TaxonomyError(
+                    f"{self.file}: {into} merges scopes to which {axis} applies with others to which it does not",
+                    "Merge only scopes that are annotated alike.",
+                )
+            if scope not in self.retired:
+                found |= dict.fromkeys(self.split.get(scope, (into or self.renamed.get(scope, scope),)))
+        if scopes and not found:  # no scope at all would mean all scopes
+            raise TaxonomyError(f"{self.file}: every scope to which {axis} applies is retired", "Keep one of them.")
+        return list(found)
 
     def _entry(self, name: str, where: str) -> dict[str, Any]:
         """Return the old label's table, and mark it as touched."""
@@ -142,94 +221,3 @@ class _Steps:
         tables = [table for entry in self.old.to_dict()["labels"] for table in self.entries.get(entry["id"], [entry])]
         order = {axis.id: rank for rank, axis in enumerate(self.old.axes)}
         return sorted([*tables, *self.appended], key=lambda table: order.get(str(table.get("axis")), len(order)))
-
-
-def migrate_rows(rows: Iterable[dict[str, Any]], migration: Migration) -> Iterator[dict[str, Any]]:
-    """Give labelled rows the new labels.
-
-    A renamed or merged label is replaced. Of a split label, all parts are "unsure" where it was given, and so is an
-    added label wherever its axis was annotated. A row whose only label on an axis was retired is no longer annotated
-    for that axis.
-    """
-    for row in rows:
-        yield _migrated(dict(row), migration)
-
-
-def _migrated(row: dict[str, Any], migration: Migration) -> dict[str, Any]:
-    unsure = set(_ids(row.get("unsure")))
-    doubted: set[str] = set()
-    for axis in migration.old.axes:
-        if row.get(axis.id) in (None, ""):
-            continue
-        own = _ids(row[axis.id])
-        names, doubts = (
-            _replaced(own, migration),
-            _replaced([n for n in unsure if migration.old.label(n).axis == axis.id], migration),
-        )
-        doubted |= doubts[0] | doubts[1] | names[1]
-        doubted |= {name for name in migration.added if migration.new.label(name).axis == axis.id}
-        given = [name for name in migration.new.ids if name in names[0]]
-        lost = bool(own) and not given and not names[1]
-        row[axis.id] = None if lost else "; ".join(given) if axis.single else given
-        doubted -= set(given)
-    row["unsure"] = [name for name in migration.new.ids if name in doubted]
-    return row
-
-
-def _replaced(names: Iterable[str], migration: Migration) -> tuple[set[str], set[str]]:
-    """Return what old labels are called now, and what is not known of them now."""
-    known, open_ = set(), set()
-    for name in names:
-        if name in migration.split:
-            open_ |= set(migration.split[name])
-        elif name not in migration.retired:
-            known.add(migration.merged.get(name) or migration.renamed.get(name, name))
-    return known, open_
-
-
-def _ids(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [part.strip() for part in value.replace("|", ";").replace(",", ";").split(";") if part.strip()]
-    return [str(part) for part in value] if isinstance(value, list) else []
-
-
-def migrate_model(clf: Classifier, migration: Migration) -> Classifier:
-    """Return a model for the new taxonomy without training: labels of the same meaning keep their scores exactly.
-
-    The others are never predicted until it is trained again.
-
-    Raises
-    ------
-    ModelError
-        If the model is for another taxonomy, or of a backend whose labels cannot be taken apart.
-    """
-    if clf.taxonomy.fingerprint != migration.old.fingerprint:
-        raise ModelError(f"{clf.name} was made for another taxonomy", "Migrate it from its own.")
-    if not isinstance(clf.backend, TfidfBackend):
-        raise ModelError(
-            f"a {clf.metadata.backend} model cannot be migrated", "Migrate its labels, and train it again."
-        )
-    old, new = migration.old, migration.new
-    source = {target: old.column(name) for name, target in migration.kept.items()}
-    columns = [source.get(name) for name in new.ids]
-    backend = TfidfBackend(clf.backend.config)
-    backend.lexicon_, backend.idf_ = clf.backend.lexicon_, clf.backend.idf_
-    weights, intercepts = clf.backend.weights_, clf.backend.intercepts_
-    zero = np.zeros(len(weights), dtype=weights.dtype)
-    backend.weights_ = np.stack([zero if c is None else weights[:, c] for c in columns], axis=1)
-    backend.intercepts_ = np.array([NEVER if c is None else intercepts[c] for c in columns])
-    learned = clf.calibrator.to_dict()
-    blank = {"slopes": 1.0, "offsets": 0.0, "thresholds": 0.5, "low": 0.5, "high": 0.5}
-    moved = {
-        name: [blank[name] if c is None else values[c] for c in columns] if name in blank else values
-        for name, values in learned.items()
-    }
-    calibrator = Calibrator.from_dict(moved, axis_columns(new), clf.calibrator.config)
-    corpus = dict(clf.metadata.corpus)
-    for key in ("positives", "held_out_positives"):
-        counts = corpus.get(key, {})
-        corpus[key] = {
-            name: counts.get(old.ids[c], 0) if c is not None else 0 for name, c in zip(new.ids, columns, strict=True)
-        }
-    metadata = replace(clf.metadata, corpus=corpus, evaluation={}, command="exoclass labels migrate")
-    return Classifier(backend, new, calibrator, metadata, name=clf.name)
