@@ -27,6 +27,8 @@ def texts(tmp_path: Path) -> Path:
     path = tmp_path / "texts.jsonl"
     with DATA.open(encoding="utf-8") as lines:
         path.write_text("".join(line for line, _ in zip(lines, range(60), strict=False)), encoding="utf-8")
+    with path.open("a", encoding="utf-8") as out:
+        out.write("{broken\n")
     return path
 
 
@@ -37,6 +39,8 @@ def test_it_adapts_and_says_what_was_gained(run: Run, texts: Path, tiny_encoder:
     told = json.loads(done.stdout)
     assert (told["texts"], told["steps"]) == (60, 8)
     assert done.stderr.splitlines()[-1].startswith("held-out perplexity ")
+    assert "1 records could not be read, the first at " in done.stderr
+    assert "line 61" in done.stderr
     again = run("adapt", *args)
     assert again.returncode == 1
     assert "exists already" in again.stderr

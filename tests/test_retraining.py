@@ -217,6 +217,29 @@ def test_wrong_labels_are_stopped_for_what_they_are(labelled: Corpus, again: Aga
     assert any("new records contradict the champion" in reason for reason in result.reasons)
 
 
+def test_a_hundred_labels_of_one_disease_leave_the_other_axes_as_they_were(
+    taxonomy: Taxonomy, tiny_config: TrainConfig
+) -> None:
+    # Not label by label: a label of ten held-out papers moves by ten points with one decision. The tiny vocabulary
+    # would be filled by the new texts, which the real one has room for.
+    config = replace(tiny_config, model=replace(tiny_config.model, max_word_features=4000, max_char_features=4000))
+    whole = Corpus.load([DATA], taxonomy)
+    test, learn = whole.select("test"), whole.select("train", "dev")
+    diseases = {label.id for label in taxonomy.labels if label.axis == "disease"}
+    one_sided = [
+        replace(item, labels=frozenset({"neoplasms"}), unsure=frozenset(), annotated=frozenset({"disease"}))
+        for item in learn[450:]
+        if item.labels & diseases == {"neoplasms"}
+    ][:100]
+    assert len(one_sided) == 100
+    macro = []
+    for corpus in (learn[:450], Corpus((*learn[:450], *one_sided))):
+        _, [_, report] = train(corpus, taxonomy, config, test=test)
+        macro.append({axis.id: axis.macro_f1.value for axis in report.axes})
+    for axis in ("scope", "mechanism"):
+        assert macro[1][axis] == pytest.approx(macro[0][axis], abs=0.02)
+
+
 def test_papers_labelled_anew_are_judged_by_models_that_have_not_seen_them(
     labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig, first_model: Path, again: Again
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from exoclass.cli.options import AsJson, Force, note, print_json
+from exoclass.records import Deletion, Record, Reject
 
 if TYPE_CHECKING:
     from exoclass.adaptation import Adapted
@@ -59,11 +61,10 @@ def adapt(
     from exoclass import adaptation
     from exoclass.manifest import check_target
     from exoclass.readers import read
-    from exoclass.records import Record
 
     check_target(out, force=force)  # said now, not after hours of training
     return adaptation.adapt(
-        (item.text for item in read(files) if isinstance(item, Record)),
+        _texts(read(files)),
         base,
         out,
         adaptation.AdaptConfig.load(config),
@@ -73,3 +74,16 @@ def adapt(
         bar=sys.stderr.isatty(),
         progress=note,
     )
+
+
+def _texts(items: Iterable[Record | Reject | Deletion]) -> Iterator[str]:
+    """Yield the texts of records, and tell at the end how many items could not be read."""
+    unread: list[Reject] = []
+    for item in items:
+        if isinstance(item, Reject):
+            unread.append(item)
+        elif not isinstance(item, Deletion):
+            yield item.text
+    if unread:
+        first = unread[0]
+        note(f"{len(unread):,} records could not be read, the first at {first.file}, {first.position}: {first.reason}")
