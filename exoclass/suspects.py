@@ -2,7 +2,8 @@
 
 Each label of each record, given or not, is ranked by its self-confidence, the out-of-fold probability of the state
 that the annotators gave it (Northcutt et al. 2021, "Confident learning"), and a record by its least credible label.
-cleanlab has the ranking for several labels too, but brings pandas for it and knows no labels that were not annotated.
+cleanlab has the ranking for several labels too (Thyagarajan et al. 2022, arXiv:2211.13895), but brings pandas for it
+and knows no labels that were not annotated.
 """
 
 from __future__ import annotations
