@@ -65,7 +65,7 @@ def test_a_text_in_windows_scores_as_the_mean_over_its_tokens(fitted: Transforme
     text = "melanoma " * 8
     windows, tokens = fitted._read([text])
     assert len(windows) > 1
-    assert fitted.scores([text])[0] == pytest.approx(np.concatenate(tokens).mean(axis=0), abs=1e-6)
+    assert fitted.scores([text])[0] == pytest.approx(np.concatenate(tokens).mean(axis=0), rel=1e-5)
 
 
 def test_the_word_that_decides_is_the_evidence(fitted: TransformerBackend) -> None:
