@@ -52,6 +52,17 @@ def test_a_better_model_passes_and_a_worse_one_does_not() -> None:
     assert any("is significantly worse: F1 0." in reason for reason in verdict.reasons)
 
 
+def test_a_loss_within_chance_is_no_reason() -> None:
+    rng = np.random.default_rng(8)
+    Y = truth(rng)[:40]
+    before, after = scored(Y, rng, 0.2), scored(Y, rng, 0.2)
+    if compare(Y, before, after).axes[0].gain.value > 0:
+        before, after = after, before
+    verdict = compare(Y, before, after, Limits(margin=0.0))
+    assert verdict.axes[0].gain.value < 0 < verdict.axes[0].gain.high
+    assert not [reason for reason in verdict.reasons if reason.startswith("disease loses")]
+
+
 def test_one_label_that_breaks_is_found_although_the_axis_holds() -> None:
     rng = np.random.default_rng(3)
     Y = truth(rng)
