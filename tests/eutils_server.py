@@ -46,6 +46,8 @@ class Server:
         How many PMIDs a search delivers.
     faults
         One is taken from the left for each request; None is a good answer.
+    rule
+        Says once `faults` is empty what goes wrong with a request, from its form.
     """
 
     url: str
@@ -54,6 +56,7 @@ class Server:
     modified: dict[str, date] = field(default_factory=dict)
     ceiling: int = 9_999
     faults: deque[Fault | None] = field(default_factory=deque)
+    rule: Callable[[dict[str, str]], Fault | None] = lambda _: None
     forms: list[dict[str, str]] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     hanging: threading.Event = field(default_factory=threading.Event)
@@ -110,7 +113,7 @@ class Handler(BaseHTTPRequestHandler):
         self.state.forms.append(form)
         self.state.heads.append(f"{self.requestline}\n{self.headers}")
         body = self.search(form) if "esearch" in self.path else self.fetch(form)
-        fault = self.state.faults.popleft() if self.state.faults else None
+        fault = self.state.faults.popleft() if self.state.faults else self.state.rule(form)
         if fault is None:
             self.answer(200, body)
         else:

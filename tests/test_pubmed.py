@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from exoclass import pubmed
 from exoclass.errors import InputError, PubMedError, UsageError
-from exoclass.pubmed import EutilsSettings, Limiter, fetch
+from exoclass.pubmed import Eutils, EutilsSettings, Limiter, efetch_all, fetch
 from exoclass.records import Deletion, Record, Reject
 
 Item = Record | Reject | Deletion
@@ -257,6 +257,59 @@ def test_a_lasting_fault_is_one_error_after_what_came_before(server: Server, nam
     assert caught.value.remedy
     assert "<" not in str(caught.value)
     assert len(server.forms) == 1 + RETRIES + 1
+
+
+def all_of(server: Server, *pmids: int, notice: Callable[[str], None] | None = None) -> list[Item]:
+    with Eutils(to(server), limiter=Watch().limiter(), notice=notice) as eutils:
+        return list(efetch_all([str(pmid) for pmid in pmids], eutils))
+
+
+def breaks(*pmids: int, at: int = 1) -> Callable[[dict[str, str]], Fault | None]:
+    """Cut every answer that has `at` or more of these records in it."""
+    return lambda form: cut_unseen if len({*map(str, pmids)} & {*form["id"].split(",")}) >= at else None
+
+
+def test_an_answer_that_is_always_too_long_comes_in_parts(server: Server) -> None:
+    server.hold(*range(1, 201))
+    server.rule = breaks(*range(1, 201), at=60)
+    assert shown(all_of(server, *range(1, 201))) == [str(n) for n in range(1, 201)]
+    assert len(server.forms) == 5 + 1 + 2 * 2 + 4  # the whole, the trial of one record, the halves, the quarters
+
+
+@pytest.mark.parametrize("bad", [(2,), (200,), (77,), (3, 4, 120)])
+def test_records_that_cannot_be_sent_cost_no_other_one(server: Server, bad: tuple[int, ...]) -> None:
+    server.hold(*range(1, 201))
+    server.rule = breaks(*bad)
+    items = all_of(server, *range(1, 201))
+    assert [item.position for item in items if isinstance(item, Reject)] == [f"PMID {n}" for n in bad]
+    assert len(items) == 200
+    assert {item.reason for item in items if isinstance(item, Reject)} == {
+        "PubMed could not send it: 127.0.0.1 sends records that are cut off, 2 times in a row"
+    }
+
+
+def test_when_too_much_fails_the_rest_is_named_and_not_asked_for(server: Server) -> None:
+    server.hold(*range(1, 201))
+    server.rule = lambda form: None if form["id"] == "1" else cut_unseen
+    items = all_of(server, *range(2, 201))
+    assert shown(items) == [f"PMID {n}" for n in range(2, 201)]
+    assert len(server.forms) == 5 + 1 + 10 * 2
+
+
+def test_a_connection_that_is_always_cut_is_halved_too(server: Server) -> None:
+    server.hold(1, 2, 3, 4)
+    server.rule = lambda form: cut if form["id"].count(",") > 1 else None
+    assert shown(all_of(server, 1, 2, 3, 4)) == ["1", "2", "3", "4"]
+
+
+@pytest.mark.parametrize("name", PASSING)
+def test_an_outage_is_no_fault_of_the_records(server: Server, name: str) -> None:
+    server.hold(*range(1, 201))
+    server.rule = lambda _: PASSING[name]
+    with pytest.raises(PubMedError, match="5 times in a row") as caught:
+        all_of(server, *range(1, 201))
+    assert KEY not in f"{caught.value!r} {caught.value} {caught.value.__context__!r}"
+    assert len(server.forms) <= 2 * (RETRIES + 1)
 
 
 def test_waits_double_and_pass_the_limiter(server: Server, watch: Watch) -> None:

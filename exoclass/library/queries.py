@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from exoclass.errors import LibraryError
 from exoclass.library.database import Database
@@ -25,7 +26,7 @@ class Window:
     Parameters
     ----------
     opened, done
-        When it was first asked for, and when it was fetched as a whole; None as long as it was not.
+        When it was asked for, and when it was last fetched as a whole; None as long as it never was.
     found
         Number of records that PubMed counted.
     translation
@@ -40,6 +41,11 @@ class Window:
     done: str | None = None
     found: int | None = None
     translation: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether it was fetched as a whole since it was asked for."""
+        return self.done is not None and self.done >= self.opened
 
 
 class Queries:
@@ -59,6 +65,17 @@ class Queries:
             sql = "INSERT INTO queries (name, text, saved) VALUES (?, ?, ?)"
             database.execute(sql, (name, text, query.saved))
         return query
+
+    def get(self, name: str) -> Query:
+        """Return a query by its name.
+
+        Raises
+        ------
+        LibraryError
+            If there is no such query.
+        """
+        sql = "SELECT name, text, saved FROM queries WHERE id = ?"
+        return Query(*self._database.execute(sql, (self._id(name),))[0])
 
     def list(self) -> tuple[Query, ...]:
         """Return all queries by name."""
@@ -105,6 +122,49 @@ class Queries:
             "ORDER BY begins, ends"
         )
         return tuple(Window(*row) for row in self._database.execute(sql, (name, self._id(name))))
+
+    def reopen(self, window: Window, *, when: str) -> Window:
+        """Note that a window is to be fetched once more; that it was done before stays noted, too."""
+        with self._database.transaction() as database:
+            database.execute("UPDATE windows SET opened = ? WHERE id = ?", (as_utc(when), window.id))
+        return replace(window, opened=as_utc(when))
+
+    def owe(self, name: str, pmids: Iterable[str], *, when: str) -> None:
+        """Note PMIDs that PubMed listed and did not send, so that they are asked for again.
+
+        Raises
+        ------
+        LibraryError
+            If there is no such query.
+        """
+        with self._database.transaction() as database:
+            rows = [(self._id(name), pmid, as_utc(when)) for pmid in pmids]
+            database.execute_many(
+                "INSERT INTO owed (query_id, pmid, since) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", rows
+            )
+
+    def owed(self, name: str) -> dict[str, str]:
+        """Return the PMIDs that PubMed still owes, each with the time since when.
+
+        Raises
+        ------
+        LibraryError
+            If there is no such query.
+        """
+        sql = "SELECT pmid, since FROM owed WHERE query_id = ? ORDER BY pmid"
+        return dict(self._database.execute(sql, (self._id(name),)))
+
+    def settle(self, name: str, pmids: Iterable[str]) -> None:
+        """Note that PMIDs are not owed any more.
+
+        Raises
+        ------
+        LibraryError
+            If there is no such query.
+        """
+        with self._database.transaction() as database:
+            rows = [(self._id(name), pmid) for pmid in pmids]
+            database.execute_many("DELETE FROM owed WHERE query_id = ? AND pmid = ?", rows)
 
     def mark_done(self, window_id: int, *, when: str, found: int, translation: str = "") -> None:
         """Note that a window was fetched as a whole.

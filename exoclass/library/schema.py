@@ -107,7 +107,19 @@ _SHOWN = (
     "CREATE INDEX records_news ON records (id) WHERE shown < changed",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SHOWN)
+# PMIDs that PubMed listed for a query and then did not send, each with the time when that was first so.
+_OWED = (
+    """
+    CREATE TABLE owed (
+        query_id INTEGER NOT NULL REFERENCES queries (id) ON DELETE CASCADE,
+        pmid TEXT NOT NULL,
+        since TEXT NOT NULL,
+        PRIMARY KEY (query_id, pmid)
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SHOWN, _OWED)
 """Statements that lead from each version to the next; one that has been released is never edited, only followed."""
 
 

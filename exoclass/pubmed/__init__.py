@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from exoclass.errors import BrokenAnswerError
+from exoclass.errors import BrokenAnswerError, PubMedError
 from exoclass.pubmed.eutils import Eutils, EutilsSettings, Limiter, fault_of
 from exoclass.readers.normalise import excerpt, find_pmid
 from exoclass.readers.pubmed_xml import read_pubmed_xml
@@ -23,6 +23,15 @@ SOURCE = "PubMed"
 
 NO_RECORD = "PubMed has no record of it"
 """`Reject.reason` of a PMID that PubMed does not have."""
+
+NOT_SENT = "PubMed could not send it"
+"""How `Reject.reason` begins for a PMID whose record did not come whole, though PubMed may well have it."""
+
+_PATIENCE = 10
+"""Pieces of a batch that may fail in a row before the rest is given up: more than it takes to single out one of 200."""
+
+_PROBE = "1"
+"""The first record of PubMed. Any whole answer, also that there is none, shows that EFetch is at work."""
 
 Item = Record | Reject | Deletion
 
@@ -74,27 +83,59 @@ def fetch(
             yield from efetch(batch, eutils)
 
 
-def efetch(pmids: Sequence[str], eutils: Eutils) -> Iterator[Item]:
+def efetch(pmids: Sequence[str], eutils: Eutils, *, retries: int | None = None) -> Iterator[Item]:
     """Fetch one batch of different PMIDs and answer each of them; see `fetch`."""
     form = {"db": "pubmed", "retmode": "xml", "id": ",".join(pmids)}
-    body = eutils.post("efetch.fcgi", form, fault=fault_of_article_set)
+    body = eutils.post("efetch.fcgi", form, fault=fault_of_article_set, retries=retries)
     yield from _answers(pmids, body)
 
 
 def efetch_all(pmids: Sequence[str], eutils: Eutils) -> Iterator[Item]:
     """Fetch as `efetch` does, but let a record that PubMed cannot send fail alone and not with its batch.
 
-    A batch that is broken time after time is halved until what breaks it stands alone as a `Reject`.
+    A batch that is broken time after time is halved until what breaks it stands alone as a `Reject` that begins with
+    `NOT_SENT`. If too much fails in a row, the rest is named so without being asked for once more.
+
+    Raises
+    ------
+    PubMedError
+        If nothing else can be had either, so that PubMed is at fault and not a record; nothing was delivered then.
     """
     try:
         yield from list(efetch(pmids, eutils))
     except BrokenAnswerError as error:
-        if len(pmids) == 1:
-            yield Reject(SOURCE, f"PMID {pmids[0]}", error.cause)
-            return
-        middle = len(pmids) // 2
-        yield from efetch_all(pmids[:middle], eutils)
-        yield from efetch_all(pmids[middle:], eutils)
+        try:
+            list(efetch([_PROBE], eutils))
+        except PubMedError:
+            raise error from None
+        yield from _in_pieces(pmids, eutils, error.cause)
+
+
+def _in_pieces(pmids: Sequence[str], eutils: Eutils, cause: str) -> Iterator[Item]:
+    failed, waiting = 0, _halves(pmids)
+    if not waiting:
+        yield Reject(SOURCE, f"PMID {pmids[0]}", f"{NOT_SENT}: {cause}")
+    while waiting:
+        piece = waiting.pop()
+        items: list[Item] | None = None
+        if failed < _PATIENCE:
+            try:
+                items = list(efetch(piece, eutils, retries=1))
+                failed = 0
+            except BrokenAnswerError as error:
+                failed, cause = failed + 1, error.cause
+        if items is not None:
+            yield from items
+        elif len(piece) > 1 and failed < _PATIENCE:
+            waiting += _halves(piece)
+        else:
+            yield from (Reject(SOURCE, f"PMID {pmid}", f"{NOT_SENT}: {cause}") for pmid in piece)
+
+
+def _halves(pmids: Sequence[str]) -> list[Sequence[str]]:
+    """Return two halves, the first one last, as a stack has it; nothing if there is one PMID only."""
+    middle = len(pmids) // 2
+    return [pmids[middle:], pmids[:middle]] if middle else []
 
 
 def fault_of_article_set(body: bytes) -> str:

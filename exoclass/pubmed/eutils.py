@@ -113,16 +113,22 @@ class Eutils:
         """Close its connections."""
         self._http.close()
 
-    def post(self, utility: str, form: Mapping[str, str], *, fault: Callable[[bytes], str]) -> bytes:
+    def post(
+        self, utility: str, form: Mapping[str, str], *, fault: Callable[[bytes], str], retries: int | None = None
+    ) -> bytes:
         """Send a form and return the body of the answer.
 
         Parameters
         ----------
         fault
             Says what is wrong with the body of an answer; empty text if nothing is.
+        retries
+            How often it is repeated, if not as often as the settings say.
 
         Raises
         ------
+        BrokenAnswerError
+            If there is an answer each time, but none that can be used.
         PubMedError
             If the request is refused, or still fails after all repetitions.
         """
@@ -130,29 +136,32 @@ class Eutils:
         url = f"{settings.base_url.rstrip('/')}/{utility}"
         own = {"tool": settings.tool, "email": settings.email, "api_key": settings.api_key}
         data = {**form, **{name: value for name, value in own.items() if value}}
+        retries = settings.retries if retries is None else retries
         delay, kind = 0.0, PubMedError
-        for attempt in range(settings.retries + 1):
+        for attempt in range(retries + 1):
             self._limiter.wait(delay)
             delay = min(settings.backoff * 2**attempt, LONGEST_WAIT)
             try:
                 answer = self._http.post(url, data=data)
             except httpx2.RequestError as error:
                 problem, remedy = _network_problem(error), "Check the connection, and run it again."
-                kind = PubMedError
+                # An answer that breaks off each time may be too much to ask for; no answer at all is not.
+                absent = isinstance(error, httpx2.TimeoutException | httpx2.ConnectError)
+                kind = PubMedError if absent else BrokenAnswerError
             else:
                 problem = self._problem(answer, fault)
                 if not problem:
                     return answer.content
                 remedy = self._remedy(answer)
-                kind = BrokenAnswerError if answer.status_code == 200 else PubMedError
+                kind = BrokenAnswerError if answer.status_code in {200, 400} else PubMedError
                 asked_for = _retry_after(answer.headers.get("Retry-After"))
                 if asked_for is not None and asked_for > LONGEST_WAIT:
                     raise self._error(f"{problem} and asks to wait {asked_for:.0f} seconds", "Run it again after that.")
                 delay = delay if asked_for is None else asked_for
-            if attempt < settings.retries:
-                again = f"trying again in {delay:.0f} s ({attempt + 1} of {settings.retries})"
+            if attempt < retries:
+                again = f"trying again in {delay:.0f} s ({attempt + 1} of {retries})"
                 self._notice(f"{self._host} {problem}; {again}")
-        raise kind(f"{self._host} {problem}, {settings.retries + 1} times in a row", remedy)
+        raise kind(f"{self._host} {problem}, {retries + 1} times in a row", remedy)
 
     def _problem(self, answer: httpx2.Response, fault: Callable[[bytes], str]) -> str:
         """Return what is wrong with an answer if it is worth another try, empty text if nothing is wrong.

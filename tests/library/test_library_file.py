@@ -100,7 +100,7 @@ def test_a_file_of_a_newer_exoclass_is_refused(tmp_path: Path) -> None:
     raw(path, "PRAGMA user_version = 99")
     with pytest.raises(LibraryError) as error:
         Library.open(path)
-    assert "written by a newer exoclass (library version 99, not 2). Upgrade exoclass." in one_line(error)
+    assert "written by a newer exoclass (library version 99, not 3). Upgrade exoclass." in one_line(error)
 
 
 def test_an_empty_file_becomes_a_library(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_file_of_version_1_is_migrated(tmp_path: Path) -> None:
     with Library.open(path) as library:
         assert library.get("5").record == Record("Old", "a", pmid="5")
         assert library.add([make_record()], when=WHEN).counts == {"new": 1}
-    assert raw(path, "PRAGMA user_version", "SELECT shown FROM records") == [(2,), ("",), ("",)]
+    assert raw(path, "PRAGMA user_version", "SELECT shown FROM records") == [(3,), ("",), ("",)]
     new = tmp_path / "new.db"
     Library.open(new).close()
     shape = "SELECT name, type FROM sqlite_master ORDER BY name"
@@ -199,7 +199,7 @@ def test_a_migration_that_fails_leaves_the_old_version_whole(tmp_path: Path, mon
         )
         with pytest.raises(LibraryError, match="records already exists"):
             Library.open(path)
-    assert raw(path, "PRAGMA user_version", "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == [(2,), (0,)]
+    assert raw(path, "PRAGMA user_version", "SELECT count(*) FROM sqlite_master WHERE name = 'extra'") == [(3,), (0,)]
     with Library.open(path) as library:
         assert len(library.ids()) == 1
 

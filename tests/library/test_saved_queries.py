@@ -60,3 +60,32 @@ def test_what_is_not_there_is_named(library: Library) -> None:
         library.queries.mark_done(5, when=FRIDAY, found=0)
     with pytest.raises(UsageError, match="no date"):
         library.queries.open_window("q", "October", "November", when=MONDAY)
+
+
+def test_a_window_is_finished_only_if_it_was_done_since_it_was_asked_for(library: Library) -> None:
+    library.queries.save("q", "exosomes", when=MONDAY)
+    window = library.queries.open_window("q", "2025-10-01", "2025-10-31", when=MONDAY)
+    assert not window.finished
+    library.queries.mark_done(window.id, when=MONDAY, found=1)
+    assert library.queries.windows("q")[0].finished
+    again = library.queries.reopen(window, when=FRIDAY)
+    [stored] = library.queries.windows("q")
+    assert (again.opened, stored.opened, stored.done, stored.finished) == (FRIDAY, FRIDAY, MONDAY, False)
+
+
+def test_what_is_owed_is_kept_until_it_is_settled_or_its_query_is_another(library: Library) -> None:
+    library.queries.save("q", "exosomes", when=MONDAY)
+    library.queries.owe("q", ["2", "1"], when=MONDAY)
+    library.queries.owe("q", ["2", "3"], when=FRIDAY)
+    assert library.queries.owed("q") == {"1": MONDAY, "2": MONDAY, "3": FRIDAY}
+    library.queries.settle("q", ["1", "3", "99"])
+    assert library.queries.owed("q") == {"2": MONDAY}
+    library.queries.save("q", "vesicles", when=FRIDAY)
+    assert library.queries.owed("q") == {}
+
+
+def test_a_query_is_had_by_its_name(library: Library) -> None:
+    library.queries.save("q", "exosomes", when=MONDAY)
+    assert library.queries.get("q") == Query("q", "exosomes", MONDAY)
+    with pytest.raises(LibraryError, match="no query named 'x'"):
+        library.queries.get("x")
