@@ -16,6 +16,7 @@ from test_triage import BRAIN, FRIDAY, MARKER, MONDAY, WOUND, fill
 from exoclass.classifier import Classifier
 from exoclass.digest import render
 from exoclass.library import Library
+from exoclass.records import Evidence, Tag
 from exoclass.remaining import estimate
 from exoclass.taxonomy import Taxonomy
 from exoclass.triage import Digest, Queue, queue
@@ -76,6 +77,63 @@ def test_the_evidence_is_marked_where_it_stands(library: Library, clf: Classifie
     for number in abstract.xpath(".//sup"):
         number.getparent().remove(number)
     assert abstract.text_content() == BRAIN.abstract
+
+
+def test_a_sentence_within_another_is_marked_where_it_stands_alone(
+    library: Library, clf: Classifier, taxonomy: Taxonomy
+) -> None:
+    inner, outer, title = "Exosomes heal.", "In old rats, Exosomes heal.", "Exosomes of stem cells"
+    abstract = f"{outer} So do they in mice. {inner} {title} are old news."
+    fill(library, clf, make_record(title, abstract, pmid="1"))
+    [item] = queue(library, clf).items
+    tags = tuple(
+        Tag(label, 0.9, "yes", Evidence(sentence, ()))
+        for label, sentence in (("cardiovascular", outer), ("skin_wound", inner), ("neoplasms", title))
+    )
+    prediction = replace(
+        item.prediction, scope=replace(item.prediction.scope, id="therapy", decision="yes"), tags={"disease": tags}
+    )
+    found = Queue((replace(item, prediction=prediction),))
+    tree = tree_of(render(digest_of(library, clf, queue=found), taxonomy))
+    [shown] = tree.xpath("//p[@class='abstract']")
+    assert shown.xpath(".//mark/text()") == [outer, inner]
+    assert shown.xpath(".//mark[2]")[0].getprevious().tail == " So do they in mice. "
+    assert tree.xpath("//h3//mark/text()") == [title]
+    assert tree.xpath("//ol[@class='evidence']/li/text()") == [outer, inner]
+
+
+def test_a_retraction_is_told_even_of_what_was_never_shown(
+    library: Library, clf: Classifier, taxonomy: Taxonomy
+) -> None:
+    fill(library, clf, WOUND, MARKER)
+    retracted = [replace(record, flags=("retracted",)) for record in (WOUND, MARKER)]
+    fill(library, clf, *retracted, when=FRIDAY)
+    tree = tree_of(render(digest_of(library, clf), taxonomy))
+    for place in ("therapy", "other"):
+        assert tree.xpath(f"//section[@id='{place}']//*[@class='flag']/text()") == ["retracted"]
+
+
+def test_a_paper_in_one_line_can_be_found_from_a_print(library: Library, clf: Classifier, taxonomy: Taxonomy) -> None:
+    fill(library, clf, MARKER, replace(WOUND, pmid=None, doi="10.1/a<b>"))
+    tree = tree_of(render(digest_of(library, clf), taxonomy))
+    [line] = tree.xpath("//ul[@class='brief']/li")
+    assert line.text_content().endswith("PMID 3")
+    [card] = tree.xpath("//article")
+    assert "doi 10.1/a<b>" in card.text_content()
+    assert card.xpath(".//h3/a/@href") == ["https://doi.org/10.1/a%3Cb%3E"]
+
+
+def test_numbers_agree_with_their_nouns(library: Library, clf: Classifier, taxonomy: Taxonomy) -> None:
+    fill(library, clf, WOUND)
+    found = replace(queue(library, clf), waiting=1, unwanted=1)
+    text = tree_of(render(digest_of(library, clf, queue=found), taxonomy)).text_content()
+    assert "Monday, 2 November 2026 · 1 new paper" in text
+    assert "1 more waits for the next time." in text
+    assert "1 without the labels you asked for waits, too." in text
+    library.mark_shown(item.entry for item in found.items)
+    fill(library, clf, BRAIN)
+    everything = queue(library, clf, everything=True)
+    assert "2 papers, 1 new" in render(digest_of(library, clf, queue=everything), taxonomy)
 
 
 def test_doubt_is_said(library: Library, clf: Classifier, taxonomy: Taxonomy) -> None:

@@ -9,7 +9,7 @@ from exoclass.digest.counts import tag_counts
 from exoclass.markup import Html, element, join
 from exoclass.page import page, stylesheet
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Digest, relevant_scopes
+from exoclass.triage import Digest, Item, relevant_scopes
 
 
 def render(digest: Digest, taxonomy: Taxonomy) -> str:
@@ -19,17 +19,19 @@ def render(digest: Digest, taxonomy: Taxonomy) -> str:
     therapy = [item for item in items if not item.unsure and item.prediction.scope.id in scopes]
     unsure = [item for item in items if item.unsure]
     other = [item for item in items if not item.unsure and item.prediction.scope.id not in scopes]
-    day = datetime.fromisoformat(digest.made).strftime("%A, %-d %B %Y")
+    made = datetime.fromisoformat(digest.made)
+    day = f"{made:%A}, {made.day} {made:%B %Y}"
+    told = element("p", " · ".join([day, *_how_many(items)]), cls="soft")
     body = element(
         "body",
-        element("header", element("h1", "New on exosome therapy"), element("p", day, cls="soft")),
+        element("header", element("h1", "New on exosome therapy"), told),
         _headline(digest, (len(therapy), len(unsure), len(other))),
         element(
             "main",
             *_section("therapy", "Therapy", [card(item, taxonomy) for item in therapy]),
             *_section(
                 "unsure", "Not sure what kind of paper", [card(item, taxonomy) for item in unsure],
-                "The model cannot tell whether these are about vesicles as therapy: have a look yourself.",
+                "The model cannot tell, or had no English abstract to tell from: have a look yourself.",
             ),
             *_section("changed", "Changed since you saw them", [changed(item) for item in digest.queue.changed]),
             *_section("other", "Other papers", [_list([brief(item, taxonomy) for item in other])] if other else []),
@@ -37,7 +39,7 @@ def render(digest: Digest, taxonomy: Taxonomy) -> str:
             _about(digest),
         ),
     )  # fmt: skip
-    return page(f"exoclass: {len(items)} new papers, {day}", body, stylesheet("exoclass.digest", "digest.css"))
+    return page(", ".join(["exoclass", *_how_many(items), day]), body, stylesheet("exoclass.digest", "digest.css"))
 
 
 def _headline(digest: Digest, counts: tuple[int, int, int]) -> Html:
@@ -50,13 +52,15 @@ def _headline(digest: Digest, counts: tuple[int, int, int]) -> Html:
         (len(queue.changed), "changed since you saw them", "changed"),
     ]
     shown = [element("a", element("b", f"{n:,}"), f" {name}", href=f"#{place}") for n, name, place in parts if n]
+    if therapy:
+        shown.append(element("a", "Counts by tag", href="#counts"))
     if not shown:
         shown = [element("span", "Nothing new since you last looked. Enjoy the quiet week.")]
     waiting = [
         f"{count:,} {what}"
         for count, what in (
-            (queue.waiting, "more wait for the next time."),
-            (queue.unwanted, "without the labels you asked for wait, too."),
+            (queue.waiting, f"more {_wait(queue.waiting)} for the next time."),
+            (queue.unwanted, f"without the labels you asked for {_wait(queue.unwanted)}, too."),
         )
         if count
     ]
@@ -64,6 +68,18 @@ def _headline(digest: Digest, counts: tuple[int, int, int]) -> Html:
     if digest.remaining:
         said.append(element("p", digest.remaining.line(), cls="soft"))
     return join(element("nav", *shown, cls="headline", aria_label="Contents"), *said)
+
+
+def _wait(count: int) -> str:
+    return "waits" if count == 1 else "wait"
+
+
+def _how_many(items: tuple[Item, ...]) -> list[str]:
+    """Return how many papers there are; those that were shown before, as ``--all`` asks for, are not new."""
+    if not items:
+        return []
+    noun, new = "paper" if len(items) == 1 else "papers", sum(item.news == "new" for item in items)
+    return [f"{new:,} new {noun}" if new == len(items) else f"{len(items):,} {noun}, {new:,} new"]
 
 
 def _section(place: str, title: str, members: list[Html], explained: str = "") -> list[Html]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+from exoclass.evidence import sentences
 from exoclass.markup import Html, element, join
 from exoclass.records import Record, Tag
 from exoclass.taxonomy import Taxonomy
@@ -38,7 +39,7 @@ def card(item: Item, taxonomy: Taxonomy) -> Html:
             "details", element("summary", "Abstract"), element("p", _marked(record.abstract, numbers), cls="abstract")
         )
         if record.abstract
-        else element("p", "No abstract.", cls="soft")
+        else element("p", "No abstract. The tags come from the title alone.", cls="soft")
     )
     return element(
         "article", element("h3", _linked(record, _marked(record.title, numbers) or "(no title)")), _where(record, item),
@@ -50,13 +51,17 @@ def brief(item: Item, taxonomy: Taxonomy) -> Html:
     """Return a paper that is not on therapy in one line."""
     scope = item.prediction.scope
     kind = element("span", f"{taxonomy.label(scope.id).name} {scope.probability:.2f}", cls="soft")
-    return join(_linked(item.entry.record, item.entry.record.title or "(no title)"), " ", kind)
+    record = item.entry.record
+    return join(
+        _linked(record, record.title or "(no title)"), " ", kind, " ", _identifier(record), *_flags(item), *_alike(item)
+    )
 
 
 def changed(item: Item) -> Html:
     """Return what happened to a paper that was shown before."""
     record = item.entry.record
-    return element("p", _linked(record, record.title or "(no title)"), " ", element("b", _HAPPENED[item.news]), ".")
+    happened = element("b", _HAPPENED[item.news])
+    return element("p", _linked(record, record.title or "(no title)"), " ", happened, ". ", _identifier(record))
 
 
 def _numbers(tags: list[Tag], record: Record) -> dict[str, int]:
@@ -77,20 +82,19 @@ def _tag(tag: Tag, taxonomy: Taxonomy, numbers: dict[str, int]) -> Html:
 
 def _marked(text: str, numbers: dict[str, int]) -> Html:
     """Return text with each evidence sentence marked where it stands, and its number behind it."""
-    found = sorted((text.find(sentence), sentence, number) for sentence, number in numbers.items() if sentence in text)
     parts: list[str] = []
     end = 0
-    for start, sentence, number in found:
-        if start < end:  # one sentence within another is marked with it
-            continue
-        parts += [text[end:start], element("mark", sentence, element("sup", str(number)))]
-        end = start + len(sentence)
+    for start, stop in sentences(text):  # whole sentences: the words of a short one may stand in a longer one, too
+        if number := numbers.get(text[start:stop]):
+            parts += [text[end:start], element("mark", text[start:stop], element("sup", str(number)))]
+            end = stop
     return join(*parts, text[end:])
 
 
 def _quoted(record: Record, numbers: dict[str, int]) -> list[Html]:
     """Return the evidence that stands in the abstract, so that it is seen without opening it."""
-    within = [(number, sentence) for sentence, number in numbers.items() if sentence in record.abstract]
+    title = {record.title[start:stop] for start, stop in sentences(record.title)}
+    within = [(number, said) for said, number in numbers.items() if said in record.abstract and said not in title]
     lines = [element("li", sentence, value=number) for number, sentence in within]
     return [element("ol", *lines, cls="evidence")] if lines else []
 
@@ -123,7 +127,21 @@ def _where(record: Record, item: Item) -> Html:
         authors,
         record.journal or "",
         str(record.year or ""),
-        f"PMID {record.pmid}" if record.pmid else f"doi {record.doi}" if record.doi else record.source,
+        _name(record),
     ]
-    flags = [element("span", _FLAGS.get(flag, flag), cls="flag") for flag in item.prediction.flags]
-    return element("p", " · ".join(part for part in parts if part), *(join(" ", flag) for flag in flags), cls="soft")
+    return element("p", " · ".join(part for part in parts if part), *_flags(item), cls="soft")
+
+
+def _name(record: Record) -> str:
+    return f"PMID {record.pmid}" if record.pmid else f"doi {record.doi}" if record.doi else record.source
+
+
+def _identifier(record: Record) -> Html:
+    """Return by what a paper is found again from a print, on which nothing can be clicked."""
+    return element("span", _name(record), cls="soft")
+
+
+def _flags(item: Item) -> list[Html]:
+    # The record's first: a retraction does not change the text, so that the paper is not read by the model again.
+    flags = dict.fromkeys((*item.entry.record.flags, *item.prediction.flags))
+    return [join(" ", element("span", _FLAGS.get(flag, flag), cls="flag")) for flag in flags]
