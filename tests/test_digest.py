@@ -147,9 +147,10 @@ def test_doubt_is_said(library: Library, clf: Classifier, taxonomy: Taxonomy) ->
 
 
 def test_what_changed_and_what_waits_is_said(library: Library, clf: Classifier, taxonomy: Taxonomy) -> None:
-    fill(library, clf, WOUND, BRAIN)
+    ended = replace(WOUND, title=f"{WOUND.title}.")  # as PubMed does
+    fill(library, clf, ended, BRAIN)
     library.mark_shown(item.entry for item in queue(library, clf).items)
-    fill(library, clf, replace(WOUND, flags=("retracted",)), when=FRIDAY)
+    fill(library, clf, replace(ended, flags=("retracted",)), when=FRIDAY)
     library.mark_deleted(["2"], when=FRIDAY)
     found = replace(queue(library, clf), waiting=4, unwanted=2)
     left = estimate([True, True], [0.9, 0.8], [0.5])

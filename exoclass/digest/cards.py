@@ -50,18 +50,17 @@ def card(item: Item, taxonomy: Taxonomy) -> Html:
 def brief(item: Item, taxonomy: Taxonomy) -> Html:
     """Return a paper that is not on therapy in one line."""
     scope = item.prediction.scope
-    kind = element("span", f"{taxonomy.label(scope.id).name} {scope.probability:.2f}", cls="soft")
+    kind = element("span", f"{taxonomy.label(scope.id).name} {scope.probability:.2f},", cls="soft")
     record = item.entry.record
-    return join(
-        _linked(record, record.title or "(no title)"), " ", kind, " ", _identifier(record), *_flags(item), *_alike(item)
-    )
+    title = _linked(record, record.title or "(no title)")
+    return join(title, " ", kind, " ", _identifier(record), *_flags(item), *_alike(item))
 
 
 def changed(item: Item) -> Html:
     """Return what happened to a paper that was shown before."""
     record = item.entry.record
     happened = element("b", _HAPPENED[item.news])
-    return element("p", _linked(record, record.title or "(no title)"), " ", happened, ". ", _identifier(record))
+    return element("p", _linked(record, _within(record)), " ", happened, ". ", _identifier(record))
 
 
 def _numbers(tags: list[Tag], record: Record) -> dict[str, int]:
@@ -103,11 +102,16 @@ def _alike(item: Item) -> list[Html]:
     """Return which papers of the library this one may be once more: for the curator to judge."""
     return [
         element(
-            "p", "Perhaps the same paper as ", _linked(other.record, other.record.title or "(no title)"),
+            "p", "Perhaps the same paper as ", _linked(other.record, _within(other.record)),
             f": {', '.join(other.reasons)}.", cls="soft",
         )
         for other in item.alike
     ]  # fmt: skip
+
+
+def _within(record: Record) -> str:
+    """Return the title as part of a sentence, which goes on: those of PubMed end in a full stop."""
+    return record.title.removesuffix(".") or "(no title)"
 
 
 def _linked(record: Record, title: str) -> Html:
@@ -138,7 +142,7 @@ def _name(record: Record) -> str:
 
 def _identifier(record: Record) -> Html:
     """Return by what a paper is found again from a print, on which nothing can be clicked."""
-    return element("span", _name(record), cls="soft")
+    return element("span", _name(record), cls="soft id")
 
 
 def _flags(item: Item) -> list[Html]:
