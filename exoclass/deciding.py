@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast, get_args
 
-from exoclass.errors import InputError, LibraryError, TaxonomyError, UsageError
+from exoclass.errors import InputError, LibraryError, UsageError
 from exoclass.library import Decision, Filter, Library
 from exoclass.readers.normalise import find_pmid
 from exoclass.readers.rows import read_rows
 from exoclass.records import Prediction
 from exoclass.remaining import Remaining, estimate
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import relevant_scopes
+from exoclass.triage import parse_tag, relevant_scopes
 
 Verdict = Literal["accept", "reject", "correct"]
 
@@ -137,15 +137,7 @@ def _tags(library: Library, wish: Wish, taxonomy: Taxonomy, model: str | None) -
         )
     tags: dict[str, tuple[str, ...]] = {}
     for text in wish.tags:
-        axis, _, label = text.partition(":")
-        try:
-            found = taxonomy.label(label)
-        except TaxonomyError as error:
-            raise UsageError(f"{wish.where or 'tag'} {text}: {error.cause}", error.remedy) from error
-        if found.axis != axis:
-            raise UsageError(
-                f"{wish.where or 'tag'} {text}: {label} is a label of {found.axis}", f"Write {found.axis}:{label}."
-            )
+        axis, label = parse_tag(text, taxonomy, f"{wish.where or 'tag'} {text}")
         tags[axis] = (*tags.get(axis, ()), label)
     for axis, labels in tags.items():
         if taxonomy.axis(axis).single and len(labels) > 1:

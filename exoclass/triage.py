@@ -39,19 +39,24 @@ class Want:
         >>> Want.parse("mechanism:angiogenesis", Taxonomy.load()).label
         'angiogenesis'
         """
-        axis, _, label = text.partition(":")
-        try:
-            found = taxonomy.label(label)
-        except TaxonomyError as error:
-            raise UsageError(f"--want {text}: {error.cause}", error.remedy) from error
-        if found.axis != axis:
-            raise UsageError(f"--want {text}: {label} is a label of {found.axis}", f"Write {found.axis}:{label}.")
-        return cls(axis, label)
+        return cls(*parse_tag(text, taxonomy, f"--want {text}"))
 
     def met_by(self, prediction: Prediction) -> bool:
         """Return whether the model gives the label, be it "yes" or "review"."""
         tags = (prediction.scope,) if self.axis == "scope" else prediction.tags.get(self.axis) or ()
         return any(tag.id == self.label and tag.decision != "no" for tag in tags)
+
+
+def parse_tag(text: str, taxonomy: Taxonomy, where: str) -> tuple[str, str]:
+    """Read ``axis:label`` and return both; raises `UsageError` that begins with `where` if there is none such."""
+    axis, _, label = text.partition(":")
+    try:
+        found = taxonomy.label(label)
+    except TaxonomyError as error:
+        raise UsageError(f"{where}: {error.cause}", error.remedy) from error
+    if found.axis != axis:
+        raise UsageError(f"{where}: {label} is a label of {found.axis}", f"Write {found.axis}:{label}.")
+    return axis, label
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +266,9 @@ def _item(library: Library, clf: Classifier, entry: Entry, relevance: dict[int, 
     stored = [found.prediction for found in library.predictions(entry.id) if found.prediction.model == clf.id]
     # What came in since the records were tagged is tagged now; a deleted record may never have been.
     prediction = stored[-1] if stored else next(clf.predict([entry.record]))
+    # A retraction leaves the text as it was, so that it is not tagged again.
+    flags = tuple(dict.fromkeys((*entry.record.flags, *prediction.flags)))
+    prediction = replace(prediction, flags=flags)
     return Item(entry, prediction, relevance.get(entry.id, 0.0), _news(entry))
 
 

@@ -115,6 +115,13 @@ def test_a_retraction_of_what_was_decided_before_it_was_shown_is_news(library: L
     assert [item.news for item in queue(library, clf).changed] == ["retracted"]
 
 
+def test_a_paper_retracted_before_it_was_shown_says_so(library: Library, clf: Classifier) -> None:
+    fill(library, clf, WOUND)
+    fill(library, clf, replace(WOUND, flags=("retracted",)), when=FRIDAY)
+    [item] = queue(library, clf).items
+    assert (item.news, item.prediction.flags) == ("new", ("retracted",))
+
+
 def test_what_is_decided_is_not_asked_again(library: Library, clf: Classifier) -> None:
     fill(library, clf, WOUND, BRAIN)
     library.decide("1", "reject", when=MONDAY)
