@@ -113,7 +113,7 @@ def test_a_server_that_leaves_out_our_own_fields_is_not_believed(server: Server,
 def test_a_half_that_hides_what_it_has_is_asked_again(server: Server, eutils: Eutils) -> None:
     for n in range(20):
         server.add(n + 1, DAY - timedelta(days=n))
-    server.faults.extend([None, hides])
+    server.faults.extend([None, None, hides])
     assert sorted(map(int, pmids(ask(eutils, ceiling=15)))) == list(range(1, 21))
 
 
