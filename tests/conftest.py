@@ -7,13 +7,18 @@ import subprocess
 import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import eutils_server
 import pytest
+from eutils_server import Server
 from hypothesis import HealthCheck, settings
 
+from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
+from exoclass.library import Library
 from exoclass.records import Record
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig, train
@@ -122,6 +127,27 @@ def tiny_encoder(labelled: Corpus, tmp_path_factory: pytest.TempPathFactory) -> 
     BertForMaskedLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def clf() -> Classifier:
+    """Return the shipped classifier."""
+    return Classifier.from_pretrained()
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """Return a new library."""
+    with Library.open(tmp_path / "x.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Return a server that speaks E-utilities, asked directly and not through a proxy."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with eutils_server.serve() as running:
+        yield running
 
 
 @pytest.fixture

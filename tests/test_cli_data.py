@@ -6,11 +6,9 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import eutils_server
 import pytest
 from conftest import Run, clean_environment
 from eutils_server import KEY, Server, article, cut, hang, says
@@ -22,12 +20,6 @@ from exoclass.pubmed import EutilsSettings, Limiter
 from exoclass.taxonomy import Taxonomy
 
 REMINDER = "The abstracts belong to their publishers: use them yourself, do not pass them on."
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with eutils_server.serve() as running:
-        yield running
 
 
 @pytest.fixture

@@ -7,13 +7,11 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from xml.sax.saxutils import escape
 
 import conftest
-import eutils_server
 import pytest
 from conftest import Run, clean_environment
 from eutils_server import KEY, Server, article, error, says
@@ -22,12 +20,6 @@ from exoclass.library import Library
 
 TODAY = datetime.now(UTC).date()
 ABSTRACT = escape(conftest.ABSTRACT)
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with eutils_server.serve() as running:
-        yield running
 
 
 def about(server: Server) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,17 +22,6 @@ from exoclass.triage import Digest, Queue, queue
 
 HOSTILE = '<script>alert("x")</script> & <img src=http://example.org/x.png onerror=alert(1)> \x00\x1b'
 BROWSER = shutil.which("chromium") or shutil.which("google-chrome")
-
-
-@pytest.fixture(scope="module")
-def clf() -> Classifier:
-    return Classifier.from_pretrained()
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with Library.open(tmp_path / "x.db") as opened:
-        yield opened
 
 
 def digest_of(library: Library, clf: Classifier, **changes: object) -> Digest:

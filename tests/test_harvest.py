@@ -10,11 +10,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-import eutils_server
 import pytest
 from conftest import clean_environment
 from eutils_server import KEY, PAGE, Fault, Handler, Server, article, cut, cut_unseen, drop, error, hang, says
@@ -33,17 +32,10 @@ RETRACTED = '<CommentsCorrectionsList><CommentsCorrections RefType="RetractionIn
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with eutils_server.serve() as running:
-        yield running
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with Library.open(tmp_path / "x.db") as opened:
-        opened.queries.save("mine", QUERY, when=NOW.isoformat())
-        yield opened
+def library(library: Library) -> Library:
+    """Return a new library with one query."""
+    library.queries.save("mine", QUERY, when=NOW.isoformat())
+    return library
 
 
 def unhurried() -> Limiter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -58,13 +58,6 @@ class Watch:
 
     def limiter(self, rate: float = 1e9) -> Limiter:
         return Limiter(rate, clock=lambda: self.now, sleep=self.sleep)
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with eutils_server.serve() as running:
-        yield running
 
 
 @pytest.fixture

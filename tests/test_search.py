@@ -21,13 +21,6 @@ RETRIES = 2
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with eutils_server.serve() as running:
-        yield running
-
-
-@pytest.fixture
 def eutils(server: Server) -> Iterator[Eutils]:
     settings = EutilsSettings(base_url=server.url, api_key=eutils_server.KEY, retries=RETRIES, backoff=0.0)
     with Eutils(settings, limiter=Limiter(1e9, clock=lambda: 0.0, sleep=lambda _: None)) as running:

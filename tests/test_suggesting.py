@@ -20,11 +20,6 @@ WEEK = ROOT / "data" / "examples" / "week.nbib"
 
 
 @pytest.fixture(scope="module")
-def clf() -> Classifier:
-    return Classifier.from_pretrained()
-
-
-@pytest.fixture(scope="module")
 def records(taxonomy: Taxonomy) -> list[Record]:
     return [item.record for item in Corpus.load([DATA], taxonomy).select("test")][:80]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from conftest import ABSTRACT, make_record
@@ -30,17 +28,6 @@ MARKER = make_record(
     "an AUC of 0.91 and may serve as a non-invasive diagnostic biomarker.",
     pmid="3",
 )
-
-
-@pytest.fixture(scope="module")
-def clf() -> Classifier:
-    return Classifier.from_pretrained()
-
-
-@pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
-    with Library.open(tmp_path / "x.db") as opened:
-        yield opened
 
 
 def fill(library: Library, clf: Classifier, *records: Record, when: str = MONDAY) -> None:
