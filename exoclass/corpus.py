@@ -213,9 +213,9 @@ def _labeled(
     position = f"{file}:{number}"
     try:
         record = record_from_object(dict(row), file, number)
-        by_axis = {axis.id: _ids(row.get(axis.id)) for axis in taxonomy.axes}
-        unsure = frozenset(_ids(row.get("unsure")) or ())
-        annotators = _ids(row.get("annotators")) or ()
+        by_axis = {axis.id: label_ids(row.get(axis.id)) for axis in taxonomy.axes}
+        unsure = frozenset(label_ids(row.get("unsure")) or ())
+        annotators = label_ids(row.get("annotators")) or ()
     except ValueError as error:
         return Finding("unreadable", position, str(error))
     if isinstance(record, Reject):
@@ -270,7 +270,7 @@ def _odd(item: LabeledRecord, taxonomy: Taxonomy) -> Iterator[tuple[Kind, str]]:
         yield "axis_rule", f"{sorted(both)[0]} is both given and unsure"
 
 
-def _ids(value: object) -> tuple[str, ...] | None:
+def label_ids(value: object) -> tuple[str, ...] | None:
     """Return label ids from a list, or from text that separates them by ; , or |; None for nothing."""
     if value is None or value == "":
         return None

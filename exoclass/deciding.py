@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast, get_args
+from typing import cast, get_args
 
 from exoclass.errors import InputError, LibraryError, UsageError
-from exoclass.library import Decision, Filter, Library
+from exoclass.library import Decision, Filter, Library, Verdict
 from exoclass.readers.normalise import find_pmid
 from exoclass.readers.rows import read_rows
 from exoclass.records import Prediction
 from exoclass.remaining import Remaining, estimate
 from exoclass.taxonomy import Taxonomy
 from exoclass.triage import parse_tag, relevant_scopes
-
-Verdict = Literal["accept", "reject", "correct"]
 
 _NOTHING = "Nothing was written."
 

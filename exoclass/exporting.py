@@ -10,7 +10,7 @@ from exoclass.classifier import Classifier
 from exoclass.library import Decision, Entry, Filter, Library
 from exoclass.records import Prediction, Tag
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Want, meets
+from exoclass.triage import Want, meets, prediction_of
 
 ANNOTATOR = "curator"
 """Who labelled, in labelled data made of decisions."""
@@ -37,9 +37,7 @@ def predictions(
     for entry in library.records(Filter(decided=True) if verdicts else None):
         if verdicts and entry.verdict not in verdicts:
             continue
-        stored = [found.prediction for found in library.predictions(entry.id) if found.prediction.model == clf.id]
-        prediction = stored[-1] if stored else next(clf.predict([entry.record]))
-        shown = as_decided(prediction, decisions.get(entry.id))
+        shown = as_decided(prediction_of(library, clf, entry), decisions.get(entry.id))
         if meets(shown, wants):
             yield shown
 

@@ -28,6 +28,10 @@ Of 0.005 to 0.05, by out-of-fold predictions on the shipped set: where a fifth o
 it half of the time and 0.01 nine times out of ten. A smaller one would rest on a handful of right records."""
 
 
+DOUBT_ALPHA = 0.01
+"""Level of the test of `suspicious`: good labels are to be held up once in a hundred times at most."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scored:
     """What one model says of the held-out records, shape (n, n_labels), and what it costs.
@@ -176,13 +180,13 @@ def contradicted(probs: Floats, Y: Bools, mask: Bools) -> Bools:
 def suspicious(new: Bools, usual: Bools) -> tuple[bool, float]:
     """Return whether new records contradict the champion more often than held-out ones do, and the p-value.
 
-    One-sided Fisher's exact test at 0.01, so that good labels are held up once in a hundred times at most.
+    One-sided Fisher's exact test at `DOUBT_ALPHA`.
     """
     from scipy.stats import fisher_exact
 
     table = [[int(new.sum()), int((~new).sum())], [int(usual.sum()), int((~usual).sum())]]
     p = float(fisher_exact(np.array(table), alternative="greater").pvalue)
-    return p < 0.01, p
+    return p < DOUBT_ALPHA, p
 
 
 def _counts(Y: Bools, predicted: Bools, mask: Bools) -> Bools:

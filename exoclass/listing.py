@@ -6,22 +6,18 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from exoclass.records import Record
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Digest, Item, relevant_scopes
+from exoclass.triage import HAPPENED, Digest, Item
 from exoclass.writers import View, card, to_line
-
-_HAPPENED = {"revised": "was revised", "retracted": "was retracted", "deleted": "was withdrawn by PubMed"}
 
 
 def show(digest: Digest, out: TextIO, taxonomy: Taxonomy) -> None:
     """Write what there is for people: papers on therapy, those the model is not sure of, others, and what changed."""
-    therapy = set(relevant_scopes(taxonomy))
-    items = digest.queue.items
+    found = digest.queue.groups(taxonomy)
     groups = {
-        "Therapy": [item for item in items if not item.unsure and item.prediction.scope.id in therapy],
-        "Not sure what kind of paper": [item for item in items if item.unsure],
-        "Other papers": [item for item in items if not item.unsure and item.prediction.scope.id not in therapy],
+        "Therapy": found.therapy,
+        "Not sure what kind of paper": found.unsure,
+        "Other papers": found.other,
     }
     number = 0
     for title, members in groups.items():
@@ -46,21 +42,17 @@ def _brief(number: int, item: Item, taxonomy: Taxonomy) -> str:
 
 def _alike(item: Item) -> Iterator[str]:
     for other in item.alike:
-        yield f"   Perhaps the same paper as {_named(other.record)}: {', '.join(other.reasons)}"
+        yield f"   Perhaps the same paper as {other.record.name}: {', '.join(other.reasons)}"
 
 
 def _changed(digest: Digest) -> Iterator[str]:
     for item in digest.queue.changed:
-        yield f"{_title(item)} {_HAPPENED[item.news]}"
+        yield f"{_title(item)} {HAPPENED[item.news]}"
 
 
 def _title(item: Item) -> str:
     record = item.entry.record
-    return f"{record.title or '(no title)'} ({_named(record)})"
-
-
-def _named(record: Record) -> str:
-    return f"PMID {record.pmid}" if record.pmid else f"doi {record.doi}" if record.doi else record.source
+    return f"{record.title or '(no title)'} ({record.name})"
 
 
 def to_json(digest: Digest) -> dict[str, Any]:

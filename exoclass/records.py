@@ -48,6 +48,11 @@ class Record:
         return "\n".join(part for part in (self.title, self.abstract) if part)
 
     @property
+    def name(self) -> str:
+        """How people refer to the record: by PMID, else DOI, else where it was read."""
+        return f"PMID {self.pmid}" if self.pmid else f"doi {self.doi}" if self.doi else self.source
+
+    @property
     def key(self) -> str:
         """What identifies the paper: PMID, else DOI, else a hash of its text."""
         if self.pmid:

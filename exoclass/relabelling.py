@@ -14,6 +14,7 @@ import numpy as np
 from exoclass.backend import NEVER
 from exoclass.calibration import Calibrator
 from exoclass.classifier import Classifier, axis_columns
+from exoclass.corpus import label_ids
 from exoclass.errors import ModelError
 from exoclass.migration import Migration
 from exoclass.tfidf import TfidfBackend
@@ -34,7 +35,7 @@ def migrate_rows(rows: Iterable[dict[str, Any]], migration: Migration) -> Iterat
 
 
 def _migrated(row: dict[str, Any], migration: Migration) -> dict[str, Any]:
-    unsure = set(_ids(row.get("unsure")))
+    unsure = set(label_ids(row.get("unsure")) or ())
     doubted: set[str] = set()
     for axis in migration.old.axes:
         open_ = [name for name in unsure if migration.old.label(name).axis == axis.id]
@@ -42,7 +43,7 @@ def _migrated(row: dict[str, Any], migration: Migration) -> dict[str, Any]:
         doubted |= doubts[0] | doubts[1]
         if row.get(axis.id) in (None, ""):
             continue
-        own = _ids(row[axis.id])
+        own = label_ids(row[axis.id]) or ()
         names = _replaced(own, migration)
         doubted |= names[1]
         doubted |= {name for name in migration.added if migration.new.label(name).axis == axis.id}
@@ -65,12 +66,6 @@ def _replaced(names: Iterable[str], migration: Migration, *, sure: bool = True) 
         elif name not in migration.retired:
             known.add(migration.merged.get(name) or migration.renamed.get(name, name))
     return known, open_
-
-
-def _ids(value: object) -> list[str]:
-    if isinstance(value, str):
-        return [part.strip() for part in value.replace("|", ";").replace(",", ";").split(";") if part.strip()]
-    return [str(part) for part in value] if isinstance(value, list) else []
 
 
 def migrate_model(clf: Classifier, migration: Migration) -> Classifier:

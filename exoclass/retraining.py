@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exoclass.backend import Bools
 from exoclass.batch import atomic_output
 from exoclass.calibration import YES
 from exoclass.classifier import Classifier, axis_columns, find_model
@@ -104,10 +105,9 @@ def retrain(
         champion_number = family.champion().number
         champion = Classifier.from_pretrained(family.path(champion_number))
         taxonomy = champion.taxonomy
-        earlier = family.labels(champion_number)
-        known = Corpus.load(base, taxonomy)
-        if earlier.is_file():
-            known = _joined(merge(known, Corpus.load([earlier], taxonomy), taxonomy, new_test_split=True))
+        file = family.labels(champion_number)
+        earlier = Corpus.load([file], taxonomy) if file.is_file() else Corpus(())
+        known = _joined(merge(Corpus.load(base, taxonomy), earlier, taxonomy, new_test_split=True))
         merged = merge(known, new, taxonomy, new_test_split=new_test_split)
         if not merged.test:
             raise CorpusError(
@@ -129,11 +129,19 @@ def retrain(
         _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them
         challenger.save_pretrained(family.path(number), name=f"{family.folder.name}-v{number}")
         progress(f"comparing v{number} with v{champion_number} on {len(merged.test):,} held-out records")
-        verdict = _compare(champion, challenger, family, (champion_number, number), merged.test, limits or Limits())
-        doubt = _doubts(champion, new, known, merged.test, progress)
+        Y, mask = merged.test.binarize(taxonomy)
+        folders = (family.path(champion_number), family.path(number))
+        before, after = _scored((champion, challenger), folders, merged.test.texts)
+        verdict = judge(
+            ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask, champion=before, challenger=after,
+            limits=limits or Limits(),
+        )  # fmt: skip
+        found = _doubtful(champion, new, known, progress)
+        doubted, p = suspicious(found, contradicted(before.probs, Y, mask))
+        doubt = (int(found.sum()), len(new), p)
         regressions = _regressions(champion, challenger, regression or family.regression, taxonomy)
         reasons = list(verdict.reasons)
-        if doubt[2] < 0.01 and not trust:
+        if doubted and not trust:
             reasons.append(
                 f"{doubt[0]} of {doubt[1]} new records contradict the champion, more than held-out ones do "
                 f"(p = {doubt[2]:.1g}): look at them with `exoclass check --suspects`, or say --trust-labels"
@@ -184,32 +192,23 @@ def _joined(merged: Merged) -> Corpus:
     return Corpus((*learnt, *held_out))
 
 
-def _remember(family: Family, number: int, earlier: Path, new: Corpus, taxonomy: Taxonomy) -> None:
+def _remember(family: Family, number: int, earlier: Corpus, new: Corpus, taxonomy: Taxonomy) -> None:
     """Keep all labels beside the base set that a version has learnt from."""
-    kept = Corpus.load([earlier], taxonomy) if earlier.is_file() else Corpus(())
     again = {name for item in new for name in names_of(item.record)}
-    rows = [to_row(item, taxonomy) for item in kept if not again & set(names_of(item.record))]
+    rows = [to_row(item, taxonomy) for item in earlier if not again & set(names_of(item.record))]
     rows += [to_row(item, taxonomy) for item in new]
     with atomic_output(family.labels(number), force=True) as out:
         out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _compare(
-    champion: Classifier, challenger: Classifier, family: Family, numbers: tuple[int, int], test: Corpus, limits: Limits
-) -> Verdict:
-    taxonomy = champion.taxonomy
-    Y, mask = test.binarize(taxonomy)
-    both = (champion, challenger)
-    texts = test.texts
-    seconds = _seconds(both, texts[:_TIMED])
-    scored = [
-        _scored(clf, texts, family.path(number), spent)
-        for clf, number, spent in zip(both, numbers, seconds, strict=True)
-    ]
-    return judge(
-        ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask, champion=scored[0], challenger=scored[1],
-        limits=limits,
-    )  # fmt: skip
+def _scored(both: tuple[Classifier, Classifier], folders: tuple[Path, Path], texts: list[str]) -> list[Scored]:
+    """Return what two models say of the held-out texts, and what they cost."""
+    scored = []
+    for clf, folder, seconds in zip(both, folders, _seconds(both, texts[:_TIMED]), strict=True):
+        probs = clf.probabilities(texts)
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        scored.append(Scored(probs, clf.calibrator.decide(probs, forced=True) == YES, seconds, size))
+    return scored
 
 
 def _seconds(both: tuple[Classifier, Classifier], texts: list[str]) -> list[float]:
@@ -223,16 +222,8 @@ def _seconds(both: tuple[Classifier, Classifier], texts: list[str]) -> list[floa
     return [min(spent) / len(texts) for spent in times]
 
 
-def _scored(clf: Classifier, texts: list[str], folder: Path, seconds: float) -> Scored:
-    probs = clf.probabilities(texts)
-    size = sum(path.stat().st_size for path in folder.iterdir())
-    return Scored(probs, clf.calibrator.decide(probs, forced=True) == YES, seconds, size)
-
-
-def _doubts(
-    champion: Classifier, new: Corpus, known: Corpus, test: Corpus, progress: Callable[[str], None]
-) -> tuple[int, int, float]:
-    """Return how many new records contradict the champion, of how many, and how unlikely that is for good labels.
+def _doubtful(champion: Classifier, new: Corpus, known: Corpus, progress: Callable[[str], None]) -> Bools:
+    """Return which new records, shape (n,), contradict the champion.
 
     Of a paper it has learnt from, the champion knows the old label by heart and would contradict every correction; so
     these are scored by models that have not seen them.
@@ -247,9 +238,7 @@ def _doubts(
         progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
         out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), progress=progress)
         probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[[rows[row] for row in seen]])
-    usual = contradicted(champion.probabilities(test.texts), *test.binarize(champion.taxonomy))
-    found = contradicted(probs, Y, mask)
-    return int(found.sum()), len(new), suspicious(found, usual)[1]
+    return contradicted(probs, Y, mask)
 
 
 def _regressions(

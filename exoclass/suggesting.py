@@ -92,9 +92,7 @@ def doubt(clf: Classifier, probs: Floats) -> Floats:
     p = np.clip(probs, 1e-6, 1 - 1e-6)
     entropy = -(p * np.log2(p) + (1 - p) * np.log2(1 - p))
     therapy = probs[:, [clf.taxonomy.column(name) for name in relevant_scopes(clf.taxonomy)]].sum(axis=1)
-    for axis in clf.calibrator.axes:
-        if clf.taxonomy.axis(axis.id).applies_to and axis.id == "mechanism":
-            entropy[:, list(axis.columns)] *= therapy[:, None]
+    entropy[:, clf.taxonomy.columns("mechanism")] *= therapy[:, None]
     return np.asarray(entropy)
 
 

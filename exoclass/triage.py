@@ -7,18 +7,25 @@ killed on the way shows the same again; what a revision, a retraction or a delet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from exoclass.classifier import Classifier
 from exoclass.errors import TaxonomyError, UsageError
-from exoclass.library import Additions, Entry, Filter, Library, Suggestion
+from exoclass.library import Additions, Entry, Filter, Library, Outcome, Suggestion
 from exoclass.records import Deletion, Prediction, Record, Reject
 from exoclass.remaining import Remaining
 from exoclass.taxonomy import Taxonomy
 
 Sort = Literal["relevance", "uncertainty", "newest"]
 News = Literal["new", "revised", "retracted", "deleted", "seen"]
+
+HAPPENED: dict[News, str] = {
+    "revised": "was revised",
+    "retracted": "was retracted",
+    "deleted": "was withdrawn by PubMed",
+}
+"""What is told of a paper that changed since it was shown."""
 
 
 _LOOKED_UP = 1000
@@ -107,6 +114,25 @@ class Queue:
     waiting: int = 0
     unwanted: int = 0
 
+    def groups(self, taxonomy: Taxonomy) -> Groups:
+        """Return the items by what the model takes them for."""
+        scopes = relevant_scopes(taxonomy)
+        sure = [item for item in self.items if not item.unsure]
+        return Groups(
+            therapy=[item for item in sure if item.prediction.scope.id in scopes],
+            unsure=[item for item in self.items if item.unsure],
+            other=[item for item in sure if item.prediction.scope.id not in scopes],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Groups:
+    """Papers on therapy, those of which the model is not sure, and the others, each in the order of the queue."""
+
+    therapy: list[Item]
+    unsure: list[Item]
+    other: list[Item]
+
 
 @dataclass(frozen=True, slots=True)
 class Digest:
@@ -131,39 +157,40 @@ class Digest:
     remaining: Remaining | None = None
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Intake:
     """What came in from files: additions to the library, rejects, and PMIDs that PubMed has withdrawn."""
 
-    additions: list[Additions] = field(default_factory=list)
-    rejected: int = 0
-    deleted: tuple[str, ...] = ()
+    additions: Additions
+    rejected: int
+    deleted: tuple[str, ...]
 
-    def count(self, *outcomes: str) -> int:
+    def count(self, *outcomes: Outcome) -> int:
         """Return how many records became one of these in the library."""
-        return sum(count for found in self.additions for outcome, count in found.counts.items() if outcome in outcomes)
+        return sum(self.additions.counts[outcome] for outcome in outcomes)
 
 
 def take_in(
     library: Library, items: Iterable[Record | Reject | Deletion], *, when: str, reject: Callable[[Reject], None]
 ) -> Intake:
     """Add what readers yield to the library and account for every item."""
-    intake, withdrawn = Intake(), []
+    withdrawn: list[str] = []
+    rejected = 0
 
     def records() -> Iterator[Record]:
+        nonlocal rejected
         for item in items:
             match item:
                 case Record():
                     yield item
                 case Reject():
-                    intake.rejected += 1
+                    rejected += 1
                     reject(item)
                 case Deletion():
                     withdrawn.append(item.pmid)
 
-    intake.additions.append(library.add(records(), when=when))
-    intake.deleted = library.mark_deleted(withdrawn, when=when).deleted
-    return intake
+    additions = library.add(records(), when=when)
+    return Intake(additions, rejected, library.mark_deleted(withdrawn, when=when).deleted)
 
 
 def tag_missing(
@@ -262,14 +289,17 @@ def meets(prediction: Prediction, wants: Sequence[Want]) -> bool:
     return all(any(want.met_by(prediction) for want in wants if want.axis == axis) for axis in axes)
 
 
-def _item(library: Library, clf: Classifier, entry: Entry, relevance: dict[int, float]) -> Item:
+def prediction_of(library: Library, clf: Classifier, entry: Entry) -> Prediction:
+    """Return what a model says of a record of the library, with the flags that the record has now."""
     stored = [found.prediction for found in library.predictions(entry.id) if found.prediction.model == clf.id]
     # What came in since the records were tagged is tagged now; a deleted record may never have been.
     prediction = stored[-1] if stored else next(clf.predict([entry.record]))
     # A retraction leaves the text as it was, so that it is not tagged again.
-    flags = tuple(dict.fromkeys((*entry.record.flags, *prediction.flags)))
-    prediction = replace(prediction, flags=flags)
-    return Item(entry, prediction, relevance.get(entry.id, 0.0), _news(entry))
+    return replace(prediction, flags=tuple(dict.fromkeys((*entry.record.flags, *prediction.flags))))
+
+
+def _item(library: Library, clf: Classifier, entry: Entry, relevance: dict[int, float]) -> Item:
+    return Item(entry, prediction_of(library, clf, entry), relevance.get(entry.id, 0.0), _news(entry))
 
 
 def _news(entry: Entry) -> News:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,16 +20,11 @@ from exoclass.taxonomy import Taxonomy
 from exoclass.triage import Want
 
 
-@pytest.fixture(scope="module")
-def clf() -> Classifier:
-    return Classifier.from_pretrained()
-
-
 @pytest.fixture
-def library(tmp_path: Path, clf: Classifier) -> Iterator[Library]:
-    with Library.open(tmp_path / "x.db") as opened:
-        fill(opened, clf, WOUND, BRAIN, MARKER)
-        yield opened
+def library(library: Library, clf: Classifier) -> Library:
+    """Return a library of three tagged papers."""
+    fill(library, clf, WOUND, BRAIN, MARKER)
+    return library
 
 
 def test_to_accept_keeps_the_tags_of_now(library: Library, clf: Classifier) -> None:
@@ -141,3 +136,9 @@ def test_an_export_shows_the_curators_tags_in_place_of_the_models(library: Libra
     assert [prediction.record.pmid for prediction in rejected] == ["3"]
     eye = list(predictions(library, clf, wants=[Want("disease", "eye")]))
     assert [prediction.record.pmid for prediction in eye] == ["2"]
+
+
+def test_an_export_says_what_was_retracted_after_it_was_tagged(library: Library, clf: Classifier) -> None:
+    library.add([replace(WOUND, flags=("retracted",))], when=FRIDAY)
+    flags = {prediction.record.pmid: prediction.flags for prediction in predictions(library, clf)}
+    assert flags == {"1": ("retracted",), "2": (), "3": ()}

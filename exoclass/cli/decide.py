@@ -76,7 +76,7 @@ def decide(
     """Write decisions and return them, and what may be left to find."""
     from exoclass import deciding
     from exoclass.classifier import Classifier
-    from exoclass.library import Library
+    from exoclass.library import Library, Verdict
     from exoclass.readers.normalise import find_pmid
 
     clf = Classifier.from_pretrained(model)
@@ -86,7 +86,7 @@ def decide(
         found = [(given, find_pmid(given)) for given in pmids]
         if wrong := [given for given, pmid in found if pmid is None]:
             raise UsageError(f"{wrong[0]!r} is no PMID", "Give numbers such as 34166712.")
-        [kind] = [name for name in get_args(deciding.Verdict) if name == verdict]
+        [kind] = [name for name in get_args(Verdict) if name == verdict]
         wishes = [deciding.Wish(pmid, kind, tuple(tags), text) for _, pmid in found if pmid]
     with Library.open(library, create=False) as opened:
         made = deciding.decide(opened, wishes, clf.taxonomy, model=clf.id, when=now())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
 import typer
 
@@ -51,8 +51,10 @@ def export_cli(
     exoclass export -f labels -o new-labels.jsonl
     exoclass train data/exosome_therapy.jsonl new-labels.jsonl -o my-model
     """
+    from exoclass.library import Verdict
+
     shown = format or (_SUFFIXES.get(out.suffix.lower(), "jsonl") if out else "jsonl")
-    if wrong := set(verdict or ()) - {"accept", "reject", "correct"}:
+    if wrong := set(verdict or ()) - set(get_args(Verdict)):
         raise UsageError(f"--verdict {wrong.pop()} is none", "Write accept, reject or correct.")
     if shown == "labels" and (verdict or want):
         raise UsageError("labelled data is all that was accepted or corrected", "Leave out --verdict and --want.")

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from exoclass.classifier import Classifier
     from exoclass.harvest import Harvested
     from exoclass.library import Library
-    from exoclass.taxonomy import Taxonomy
     from exoclass.triage import Digest, Sort
 
 _OWN = "default"
@@ -121,17 +120,17 @@ def triage_cli(
     if any(not text.strip() for text in query or ()):
         raise UsageError("the query is empty", "Name a saved one, or write one as for PubMed.")
     outputs = Outputs(html, csv, ris, force)
-    digest, taxonomy = triage(
+    digest = triage(
         source=Source(query or [], files or [], since), wants=want or [], sort=sort, top=top, everything=everything,
         outputs=outputs, as_json=as_json, library=library_path(library), model=model, rejects=rejects, today=_today(),
     )  # fmt: skip
-    _tell(digest, taxonomy, outputs)
+    _tell(digest, outputs)
 
 
 def triage(
     *, source: Source, wants: list[str], sort: Sort, top: int | None, everything: bool, outputs: Outputs, as_json: bool,
     library: Path, model: str, rejects: Path | None, today: date,
-) -> tuple[Digest, Taxonomy]:  # fmt: skip
+) -> Digest:  # fmt: skip
     """Take in, tag, write what is asked for, note it as shown, and return it."""
     from exoclass import triage as work
     from exoclass.batch import RejectsFile, check_output
@@ -161,7 +160,7 @@ def triage(
         digest = work.Digest(queue, now(), clf.id, tuple(asked), left if left.read else None)
         _write(digest, clf, outputs, as_json)
         opened.mark_shown(item.entry for item in (*queue.items, *queue.changed))
-    return digest, clf.taxonomy
+    return digest
 
 
 def _read_files(library: Library, files: list[Path], rejected: RejectsFile) -> list[str]:
@@ -259,7 +258,7 @@ def _write(digest: Digest, clf: Classifier, outputs: Outputs, as_json: bool) -> 
         show(digest, stream, clf.taxonomy)
 
 
-def _tell(digest: Digest, taxonomy: Taxonomy, outputs: Outputs) -> None:
+def _tell(digest: Digest, outputs: Outputs) -> None:
     queue = digest.queue
     if not queue.items and not queue.changed:
         note("Nothing new since you last looked.")

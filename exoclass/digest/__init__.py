@@ -9,42 +9,39 @@ from exoclass.digest.counts import tag_counts
 from exoclass.markup import Html, element, join
 from exoclass.page import page, stylesheet
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Digest, Item, relevant_scopes
+from exoclass.triage import Digest, Groups, Item
 
 
 def render(digest: Digest, taxonomy: Taxonomy) -> str:
     """Return the page; the same digest gives the same bytes."""
-    scopes = set(relevant_scopes(taxonomy))
-    items = digest.queue.items
-    therapy = [item for item in items if not item.unsure and item.prediction.scope.id in scopes]
-    unsure = [item for item in items if item.unsure]
-    other = [item for item in items if not item.unsure and item.prediction.scope.id not in scopes]
+    items, found = digest.queue.items, digest.queue.groups(taxonomy)
     made = datetime.fromisoformat(digest.made)
     day = f"{made:%A}, {made.day} {made:%B %Y}"
     told = element("p", " · ".join([day, *_how_many(items)]), cls="soft")
     body = element(
         "body",
         element("header", element("h1", "New on exosome therapy"), told),
-        _headline(digest, (len(therapy), len(unsure), len(other))),
+        _headline(digest, found),
         element(
             "main",
-            *_section("therapy", "Therapy", [card(item, taxonomy) for item in therapy]),
+            *_section("therapy", "Therapy", [card(item, taxonomy) for item in found.therapy]),
             *_section(
-                "unsure", "Not sure what kind of paper", [card(item, taxonomy) for item in unsure],
+                "unsure", "Not sure what kind of paper", [card(item, taxonomy) for item in found.unsure],
                 "The model cannot tell, or had no English abstract to tell from: have a look yourself.",
             ),
             *_section("changed", "Changed since you saw them", [changed(item) for item in digest.queue.changed]),
-            *_section("other", "Other papers", [_list([brief(item, taxonomy) for item in other])] if other else []),
-            *([tag_counts(therapy, taxonomy)] if therapy else []),
+            *_section("other", "Other papers", _list([brief(item, taxonomy) for item in found.other])),
+            *([tag_counts(found.therapy, taxonomy)] if found.therapy else []),
             _about(digest),
         ),
     )  # fmt: skip
     return page(", ".join(["exoclass", *_how_many(items), day]), body, stylesheet("exoclass.digest", "digest.css"))
 
 
-def _headline(digest: Digest, counts: tuple[int, int, int]) -> Html:
+def _headline(digest: Digest, found: Groups) -> Html:
     """Return what there is in one sentence, with links to it, and what is still to come."""
-    queue, (therapy, unsure, other) = digest.queue, counts
+    queue = digest.queue
+    therapy, unsure, other = len(found.therapy), len(found.unsure), len(found.other)
     parts = [
         (therapy, "on therapy", "therapy"),
         (unsure, "not sure", "unsure"),
@@ -89,8 +86,8 @@ def _section(place: str, title: str, members: list[Html], explained: str = "") -
     return [element("section", element("h2", title), *said, *members, id=place)]
 
 
-def _list(lines: list[Html]) -> Html:
-    return element("ul", *(element("li", line) for line in lines), cls="brief")
+def _list(lines: list[Html]) -> list[Html]:
+    return [element("ul", *(element("li", line) for line in lines), cls="brief")] if lines else []
 
 
 def _about(digest: Digest) -> Html:

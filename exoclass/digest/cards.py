@@ -8,9 +8,8 @@ from exoclass.evidence import sentences
 from exoclass.markup import Html, element, join
 from exoclass.records import Record, Tag
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Item
+from exoclass.triage import HAPPENED, Item
 
-_HAPPENED = {"revised": "was revised", "retracted": "was retracted", "deleted": "was withdrawn by PubMed"}
 _FLAGS = {
     "no_abstract": "no abstract",
     "other_abstract": "plain-language or foreign abstract",
@@ -59,7 +58,7 @@ def brief(item: Item, taxonomy: Taxonomy) -> Html:
 def changed(item: Item) -> Html:
     """Return what happened to a paper that was shown before."""
     record = item.entry.record
-    happened = element("b", _HAPPENED[item.news])
+    happened = element("b", HAPPENED[item.news])
     return element("p", _linked(record, _within(record)), " ", happened, ". ", _identifier(record))
 
 
@@ -131,21 +130,15 @@ def _where(record: Record, item: Item) -> Html:
         authors,
         record.journal or "",
         str(record.year or ""),
-        _name(record),
+        record.name,
     ]
     return element("p", " · ".join(part for part in parts if part), *_flags(item), cls="soft")
 
 
-def _name(record: Record) -> str:
-    return f"PMID {record.pmid}" if record.pmid else f"doi {record.doi}" if record.doi else record.source
-
-
 def _identifier(record: Record) -> Html:
     """Return by what a paper is found again from a print, on which nothing can be clicked."""
-    return element("span", _name(record), cls="soft id")
+    return element("span", record.name, cls="soft id")
 
 
 def _flags(item: Item) -> list[Html]:
-    # The record's first: a retraction does not change the text, so that the paper is not read by the model again.
-    flags = dict.fromkeys((*item.entry.record.flags, *item.prediction.flags))
-    return [join(" ", element("span", _FLAGS.get(flag, flag), cls="flag")) for flag in flags]
+    return [join(" ", element("span", _FLAGS.get(flag, flag), cls="flag")) for flag in item.prediction.flags]

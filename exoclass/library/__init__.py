@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from exoclass.library.adding import Added, Additions
+from exoclass.library.adding import Added, Additions, Outcome
 from exoclass.library.entries import Entry, Revision
 from exoclass.library.filters import Filter
-from exoclass.library.judgements import Decision, SavedPredictions, StoredPrediction
+from exoclass.library.judgements import Decision, SavedPredictions, StoredPrediction, Verdict
 from exoclass.library.queries import Query, Window
 from exoclass.library.store import Library, Marked
 from exoclass.library.suggestions import Suggestion
@@ -18,10 +18,12 @@ __all__ = [
     "Filter",
     "Library",
     "Marked",
+    "Outcome",
     "Query",
     "Revision",
     "SavedPredictions",
     "StoredPrediction",
     "Suggestion",
+    "Verdict",
     "Window",
 ]
