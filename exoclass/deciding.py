@@ -14,7 +14,8 @@ from exoclass.readers.rows import read_rows
 from exoclass.records import Prediction
 from exoclass.remaining import Remaining, estimate
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import parse_tag, relevant_scopes
+from exoclass.triage import relevant_scopes
+from exoclass.wanting import parse_tag
 
 _NOTHING = "Nothing was written."
 

@@ -10,7 +10,8 @@ from exoclass.classifier import Classifier
 from exoclass.library import Decision, Entry, Filter, Library
 from exoclass.records import Prediction, Tag
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Want, meets, prediction_of
+from exoclass.triage import prediction_of
+from exoclass.wanting import Want, meets
 
 ANNOTATOR = "curator"
 """Who labelled, in labelled data made of decisions."""

@@ -17,7 +17,7 @@ from exoclass.exporting import labelled_rows, predictions
 from exoclass.library import Library
 from exoclass.records import Record
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Want
+from exoclass.wanting import Want
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from exoclass.errors import UsageError
 from exoclass.library import Library
 from exoclass.records import Deletion, Record, Reject
 from exoclass.taxonomy import Taxonomy
-from exoclass.triage import Queue, Want, queue, relevant_scopes, tag_missing, take_in
+from exoclass.triage import Queue, queue, relevant_scopes, tag_missing, take_in
+from exoclass.wanting import Want
 
 MONDAY, TUESDAY, FRIDAY = "2026-11-02T08:00:00Z", "2026-11-03T08:00:00Z", "2026-11-06T08:00:00Z"
 WOUND = make_record(pmid="1")

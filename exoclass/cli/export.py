@@ -73,7 +73,7 @@ def export(
     from exoclass import exporting
     from exoclass.classifier import Classifier
     from exoclass.library import Library
-    from exoclass.triage import Want
+    from exoclass.wanting import Want
     from exoclass.writers import WRITERS, View
 
     clf = Classifier.from_pretrained(model)

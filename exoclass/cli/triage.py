@@ -137,12 +137,13 @@ def triage(
     from exoclass.classifier import Classifier
     from exoclass.deciding import remaining
     from exoclass.library import Library
+    from exoclass.wanting import Want
 
     begins = _begins(source.since, today)
     for path in outputs.given():
         check_output(path, force=outputs.force)  # said now, not after minutes of fetching
     clf = Classifier.from_pretrained(model)
-    wanted = [work.Want.parse(text, clf.taxonomy) for text in wants]
+    wanted = [Want.parse(text, clf.taxonomy) for text in wants]
     first = not library.exists()
     with Library.open(library) as opened:
         if first:
