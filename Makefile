@@ -11,8 +11,9 @@ INSTALLED := .venv/.installed
 demo: $(INSTALLED)
 	@$(BIN)/exoclass predict data/examples/*.nbib --format table
 
+# One thread for each of pytest's two workers: with more they wait for each other.
 test: lint
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

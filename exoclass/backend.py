@@ -6,7 +6,7 @@ label names, probabilities or thresholds: `exoclass.classifier` joins numbers to
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self, runtime_checkable
@@ -20,6 +20,26 @@ Ints = NDArray[np.int64]
 
 NEVER = -8.0
 """Raw score of a label without a single positive example, by every backend."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How a long fit tells of itself, and where it can go on after it was stopped.
+
+    Parameters
+    ----------
+    progress
+        Called with one line now and then.
+    work
+        A folder for checkpoints, or None for none. What lies there is of use only to a fit of the same texts and
+        labels.
+    """
+
+    progress: Callable[[str], None] = lambda _: None
+    work: Path | None = None
+
+
+QUIET = Run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +75,7 @@ class Backend(Protocol):
 
     def __init__(self, config: Any) -> None: ...  # noqa: ANN401 - of the class `Config`
 
-    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = ()) -> Self:
+    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Learn one score per column.
 
         Parameters
@@ -68,6 +88,8 @@ class Backend(Protocol):
             Shape (n, n_labels), False where the label was not annotated; such cells are not learnt from.
         single
             Columns of which exactly one holds per record.
+        run
+            For a family that takes long.
         """
 
     def scores(self, texts: Sequence[str]) -> Floats:

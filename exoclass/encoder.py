@@ -21,7 +21,9 @@ SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def load_tokenizer(base: str) -> PreTrainedTokenizerFast:
-    """Return the fast tokenizer of a local folder or a hub checkpoint.
+    """Return the fast tokenizer of a local folder or a hub checkpoint, free to read texts of any length.
+
+    Some checkpoints come with a tokenizer that cuts every text at 128 tokens without a word.
 
     Raises
     ------
@@ -34,13 +36,13 @@ def load_tokenizer(base: str) -> PreTrainedTokenizerFast:
     if not getattr(tokenizer, "is_fast", False):
         raise ModelError(f"{base} has no fast tokenizer", "Choose a checkpoint with a tokenizer.json.")
     found: PreTrainedTokenizerFast = tokenizer
+    found.backend_tokenizer.no_truncation()
+    found.backend_tokenizer.no_padding()
     return found
 
 
 def load_masked_lm(base: str) -> PreTrainedModel:
     """Return an encoder with its head for hidden words; a head that the checkpoint lacks starts at random.
-
-    Dropout is off: far fewer epochs are run than would be needed to overfit.
 
     Raises
     ------
@@ -49,14 +51,11 @@ def load_masked_lm(base: str) -> PreTrainedModel:
     """
     from transformers import AutoModelForMaskedLM
 
-    quiet = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     model = _load(
-        lambda found: AutoModelForMaskedLM.from_pretrained(
-            found, trust_remote_code=False, use_safetensors=True, **quiet
-        ),
+        lambda found: AutoModelForMaskedLM.from_pretrained(found, trust_remote_code=False, use_safetensors=True),
         base,
     )
-    found: PreTrainedModel = model.float()  # checkpoints may be stored in half precision
+    found: PreTrainedModel = _ready(model)
     return found
 
 
@@ -65,8 +64,7 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     from transformers import AutoModel
 
     model = _load(lambda found: AutoModel.from_pretrained(found, trust_remote_code=False, use_safetensors=True), base)
-    found: PreTrainedModel = model.float()
-    return found, load_tokenizer(base)
+    return _ready(model), load_tokenizer(base)
 
 
 def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -88,6 +86,19 @@ def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel,
     )  # fmt: skip
     found: PreTrainedModel = model.float().eval()
     return found, load_tokenizer(base)
+
+
+def _ready(model: Any) -> Any:  # noqa: ANN401 - of the class that was asked for
+    """Return a model in single precision, as checkpoints may be stored in half of it, and without dropout.
+
+    On a processor, drawing the masks of dropout takes as long as all the rest of a step.
+    """
+    import torch
+
+    for part in model.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    return model.float()
 
 
 def half_precision(model: PreTrainedModel) -> bool:

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from exoclass.backend import NEVER, Bools, Floats
+from exoclass import checkpoints
+from exoclass.backend import NEVER, QUIET, Bools, Floats, Ints, Run
 from exoclass.encoder import load_encoder
 from exoclass.errors import CorpusError, ModelError
 from exoclass.windows import Window, batches, cut, padded
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedTokenizerFast
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-Progress = Callable[[str], None]
+BATCH_TOKENS = 2048
+"""Tokens that go through the encoder together, padding included: windows of like length, so that little is padded."""
+
+TOLD_EVERY, SAVED_EVERY = 50, 100
+"""Steps between two lines of progress, and between two checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,7 @@ class TransformerConfig:
 
     base: str
     max_tokens: int
+    frozen_layers: int
     epochs: int
     patience: int
     batch_size: int
@@ -54,6 +60,12 @@ class Tuned:
     tokenizer: PreTrainedTokenizerFast
     dev: tuple[int, ...]
     """Numbers of the texts that were kept for early stopping."""
+
+    @property
+    def encoder(self) -> PreTrainedModel:
+        """The encoder without the head."""
+        found: PreTrainedModel = self.model.encoder  # type: ignore[assignment]  # nn.Module hides it
+        return found
 
 
 def tagger(base: str, n_labels: int, dropout: float) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
@@ -84,9 +96,11 @@ def finetune(
     config: TransformerConfig,
     *,
     single: Sequence[int] = (),
-    progress: Progress = lambda _: None,
+    run: Run = QUIET,
 ) -> Tuned:
     """Fine-tune an encoder; arguments as `exoclass.backend.Backend.fit`.
+
+    A run that was stopped goes on from its last checkpoint, where it has a folder for them.
 
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
     `single` by softmax; cells that are not annotated are left out. The epoch with the lowest loss on a share of the
@@ -101,48 +115,63 @@ def finetune(
     """
     import torch
 
-    torch.manual_seed(config.seed)
-    rng = np.random.default_rng(config.seed)
-    order = rng.permutation(len(texts))
+    torch.manual_seed(config.seed)  # the head starts at random
     n_dev = max(1, round(config.dev_share * len(texts)))
     if len(texts) < 2 * n_dev or len(texts) < 4:
         raise CorpusError(f"{len(texts)} texts are too few to keep {n_dev} aside", "Give it more, or lower dev_share.")
+    order = np.random.default_rng(config.seed).permutation(len(texts))
     dev, learnt = order[:n_dev], order[n_dev:]
     model, tokenizer = tagger(config.base, Y.shape[1], config.dropout)
     data = _Data(cut(texts, tokenizer.backend_tokenizer, config.max_tokens), Y, mask, tokenizer)
     loss_of = _loss(Y[learnt], mask[learnt], single, config.max_positive_weight)
-    steps = math.ceil(len(learnt) / config.batch_size) * config.epochs
+    a_epoch = math.ceil(len(learnt) / config.batch_size)
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: min((step + 1) / max(1.0, config.warmup_share * steps), 1 - step / steps)
-    )
-    best, best_state, waited = math.inf, {k: v.clone() for k, v in model.state_dict().items()}, 0
-    for epoch in range(config.epochs):
-        model.train()
-        rng.shuffle(learnt)
-        for start in range(0, len(learnt), config.batch_size):
-            rows = learnt[start : start + config.batch_size]
-            loss = loss_of(data.scores(model, rows), *data.targets(rows))
-            if not torch.isfinite(loss):
-                raise ModelError(f"the loss is no number in epoch {epoch + 1}", "Lower learning_rate.")
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-        model.eval()
-        with torch.inference_mode():
-            found = float(loss_of(data.scores(model, dev), *data.targets(dev)))
-        progress(f"epoch {epoch + 1} of {config.epochs}: loss on {n_dev} texts kept aside {found:.4f}")
-        if found < best:
-            best, best_state, waited = found, {k: v.clone() for k, v in model.state_dict().items()}, 0
-        else:
-            waited += 1
-            if waited >= config.patience:
-                break
+    best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    standing = checkpoints.Standing(0, math.inf, 0)
+    if run.work is not None and (found := checkpoints.load(run.work, model, optimizer)):
+        standing, best_state = found
+    while not standing.done:
+        epoch, batch = divmod(standing.step, a_epoch)
+        rows = _shuffled(learnt, config.seed, epoch)[batch * config.batch_size : (batch + 1) * config.batch_size]
+        _set_rates(optimizer, config, standing.step, config.epochs * a_epoch)
+        torch.manual_seed(config.seed * 1_000_003 + standing.step)  # so that a run that resumes draws the same
+        loss = loss_of(data.scores(model.train(), rows), *data.targets(rows))
+        if not torch.isfinite(loss):
+            raise ModelError(f"the loss is no number in epoch {epoch + 1}", "Lower learning_rate.")
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        standing = replace(standing, step=standing.step + 1)
+        if batch + 1 == a_epoch:
+            with torch.inference_mode():
+                aside = float(loss_of(data.scores(model.eval(), dev), *data.targets(dev)))
+            run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {n_dev} texts kept aside {aside:.4f}")
+            waited = 0 if aside < standing.best else standing.waited + 1
+            if not waited:
+                best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+            done = waited >= config.patience or epoch + 1 == config.epochs
+            standing = replace(standing, best=min(aside, standing.best), waited=waited, done=done)
+        elif standing.step % TOLD_EVERY == 0:
+            run.progress(
+                f"epoch {epoch + 1} of {config.epochs}, step {batch + 1} of {a_epoch}: loss {float(loss.detach()):.4f}"
+            )
+        if run.work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
+            checkpoints.save(run.work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
     _settle_constant_labels(model, Y, mask)
     return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev))
+
+
+def _shuffled(rows: Ints, seed: int, epoch: int) -> Ints:
+    return np.random.default_rng((seed, epoch)).permutation(rows)
+
+
+def _set_rates(optimizer: torch.optim.Optimizer, config: TransformerConfig, step: int, steps: int) -> None:
+    """Let the rates of all layers rise from zero, and fall to zero again over the whole run."""
+    share = min((step + 1) / max(1.0, config.warmup_share * steps), 1 - step / steps)
+    for group in optimizer.param_groups:
+        group["lr"] = group["top"] * share
 
 
 def _settle_constant_labels(model: Any, Y: Bools, mask: Bools) -> None:  # noqa: ANN401 - see `tagger`
@@ -175,7 +204,7 @@ class _Data:
         chosen = [self.windows[number] for row in place for number in self.of_text.get(row, ())]
         sums = torch.zeros(len(place), self.Y.shape[1])
         counts = torch.zeros(len(place), 1)
-        for batch in batches(chosen, 16 * 512):
+        for batch in batches(chosen, BATCH_TOKENS):
             some = [chosen[number] for number in batch]
             ids, mask = padded(some, *self.special)
             tokens = model(torch.from_numpy(ids), torch.from_numpy(mask))
@@ -235,15 +264,20 @@ def _loss(Y: Bools, mask: Bools, single: Sequence[int], max_weight: float) -> Ca
 
 
 def _groups(model: torch.nn.Module, config: TransformerConfig) -> list[dict[str, Any]]:
-    """Return parameters with a rate per layer: the head learns fastest, the embeddings slowest."""
+    """Return parameters with a rate per layer: the head learns fastest, the embeddings slowest.
+
+    Frozen layers take their embeddings with them, and no gradient is computed below the first that learns.
+    """
     depth = int(model.encoder.config.num_hidden_layers)  # type: ignore[union-attr,arg-type]  # nn.Module hides it
     rates: dict[float, list[Any]] = {}
     for name, parameter in model.named_parameters():
         if name.startswith("head."):
             rate = config.head_learning_rate
         else:
-            parts = name.split(".")
-            layer = next((int(part) + 1 for part in parts if part.isdigit()), 0)
+            layer = next((int(part) + 1 for part in name.split(".") if part.isdigit()), 0)
+            if config.frozen_layers and layer <= config.frozen_layers:
+                parameter.requires_grad = False
+                continue
             rate = config.learning_rate * config.layer_decay ** (depth - layer)
         rates.setdefault(rate, []).append(parameter)
-    return [{"params": parameters, "lr": rate} for rate, parameters in rates.items()]
+    return [{"params": parameters, "lr": rate, "top": rate} for rate, parameters in rates.items()]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exoclass.backend import Bools, Floats
+from exoclass.backend import Bools, Floats, Run
 from exoclass.calibration import YES, AxisColumns, CalibrationConfig, Calibrator
 from exoclass.config import load_config, shipped
 from exoclass.errors import ConfigError, InputError
@@ -144,7 +144,7 @@ def _fitted_scores(
     settings = replace(settings, model=replace(settings.model, seed=seed))
     train = documents["train"]
     progress(f"fitting {name} on {len(train.texts):,} documents, seed {seed}")
-    backend = new_backend(settings).fit(train.texts, train.Y, np.ones_like(train.Y))
+    backend = new_backend(settings).fit(train.texts, train.Y, np.ones_like(train.Y), run=Run(progress))
     return {split: backend.scores(documents[split].texts) for split in ("dev", "test")}
 
 

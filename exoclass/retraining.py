@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from exoclass.backend import Bools
+from exoclass.backend import Bools, Run
 from exoclass.batch import atomic_output
 from exoclass.calibration import YES
 from exoclass.classifier import Classifier, axis_columns, find_model
@@ -117,7 +117,7 @@ def retrain(
         number = family.next_number()
         challenger, _ = train(
             merged.train, taxonomy, _config_of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
-            test=merged.test, progress=progress,
+            test=merged.test, run=Run(progress, family.unfinished),
         )  # fmt: skip
         challenger.metadata = replace(
             challenger.metadata,
@@ -128,6 +128,7 @@ def retrain(
         )  # fmt: skip
         _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them
         challenger.save_pretrained(family.path(number), name=f"{family.folder.name}-v{number}")
+        shutil.rmtree(family.unfinished, ignore_errors=True)
         progress(f"comparing v{number} with v{champion_number} on {len(merged.test):,} held-out records")
         Y, mask = merged.test.binarize(taxonomy)
         folders = (family.path(champion_number), family.path(number))
@@ -236,7 +237,7 @@ def _doubtful(champion: Classifier, new: Corpus, known: Corpus, progress: Callab
     seen = np.flatnonzero(np.array(rows) >= 0)
     if len(seen):
         progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
-        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), progress=progress)
+        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), run=Run(progress))
         probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[[rows[row] for row in seen]])
     return contradicted(probs, Y, mask)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from exoclass.backend import Run
 from exoclass.classifier import axis_columns
 from exoclass.corpus import Corpus
 from exoclass.evidence import explain, sentences
@@ -62,7 +63,7 @@ def find_suspects(
     CorpusError
         If there are too few papers to leave some out.
     """
-    out_of_fold = cross_scores(corpus, taxonomy, config, keep=True, progress=progress)
+    out_of_fold = cross_scores(corpus, taxonomy, config, keep=True, run=Run(progress))
     Y, mask = corpus.binarize(taxonomy)
     axes = axis_columns(taxonomy)
     probs = np.zeros(Y.shape)

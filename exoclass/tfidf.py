@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 
-from exoclass.backend import NEVER, Attribution, Bools, Floats, Ints
+from exoclass.backend import NEVER, QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, CorpusError, ModelError
 from exoclass.ngrams import Lexicon, char_terms, tokens, word_terms
@@ -76,10 +76,11 @@ class TfidfBackend:
     def __init__(self, config: TfidfConfig) -> None:
         self.config = config
 
-    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = ()) -> Self:
+    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Learn vocabulary, idf and coefficients; see `exoclass.backend.Backend.fit`."""
         from scipy.sparse import csr_matrix
 
+        del run  # it takes seconds
         config = self.config
         split = [tokens(text) for text in texts]
         words, word_idf = _vocabulary(

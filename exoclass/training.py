@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, make_dataclass
 from functools import partial
 from importlib.metadata import version
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from exoclass.backend import Backend, Bools, Floats
+from exoclass.backend import QUIET, Backend, Bools, Floats, Run
 from exoclass.calibration import REVIEW, YES, AxisColumns, CalibrationConfig, Calibrator
 from exoclass.classifier import Classifier, Metadata, axis_columns, load_backend
 from exoclass.config import parse_config, read_toml, shipped
@@ -26,8 +26,6 @@ from exoclass.taxonomy import Taxonomy
 
 MIN_RECORDS = 20
 _PACKAGES = ("numpy", "scipy", "scikit-learn")
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ def train(
     *,
     command: str = "",
     test: Corpus | None = None,
-    progress: Progress = lambda _: None,
+    run: Run = QUIET,
 ) -> tuple[Classifier, list[EvaluationReport]]:
     """Fit, calibrate and evaluate a classifier.
 
@@ -111,8 +109,9 @@ def train(
         The command that was given, for the model card.
     test
         Held-out records; scored once, after everything is fixed.
-    progress
-        Called with one line at each step.
+    run
+        Whom to tell, and where a family that takes long keeps its checkpoints. The caller removes these once the
+        model is saved.
 
     Returns
     -------
@@ -130,7 +129,7 @@ def train(
         raise CorpusError(
             f"{len(corpus)} labelled records are too few to train on", f"Label at least {MIN_RECORDS}, of all scopes."
         )
-    out_of_fold = cross_scores(corpus, taxonomy, config, final=True, progress=progress)
+    out_of_fold = cross_scores(corpus, taxonomy, config, final=True, run=run)
     assert out_of_fold.final is not None
     reports = [_cross_validated(corpus, taxonomy, config, out_of_fold)]
     Y, mask = corpus.binarize(taxonomy)
@@ -152,7 +151,7 @@ def train(
     )
     clf = Classifier(out_of_fold.final, taxonomy, calibrator, metadata)
     if test is not None and len(test):
-        progress(f"scoring {len(test)} held-out records")
+        run.progress(f"scoring {len(test)} held-out records")
         reports.append(evaluate(clf, test, name="held-out test split"))
     evaluation = {
         "reports": [to_json(report) for report in reports],
@@ -191,7 +190,7 @@ def cross_scores(
     *,
     keep: bool = False,
     final: bool = False,
-    progress: Progress = lambda _: None,
+    run: Run = QUIET,
 ) -> OutOfFold:
     """Return out-of-fold scores: each fold is scored by a model fitted on the others, which are kept if wanted.
 
@@ -212,15 +211,15 @@ def cross_scores(
         backend = new_backend(config)
         if not len(outside):
             return backend, np.zeros((0, Y.shape[1]))
-        backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=single)
+        backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=single, run=run)
         return backend if keep else None, backend.scores([texts[i] for i in outside])
 
     steps: list[Step[Any]] = [Step(f"cross-validation, fold {k + 1} of {n}", partial(score, k)) for k in range(n)]
     if final:
-        fit = partial(new_backend(config).fit, texts, Y, mask, single=single)
+        fit = partial(new_backend(config).fit, texts, Y, mask, single=single, run=run)
         steps.append(Step(f"fitting the final model on {len(corpus)} records", fit))
     # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have.
-    found = shared(steps, workers=available() if config.backend == "tfidf" else 1, progress=progress)
+    found = shared(steps, workers=available() if config.backend == "tfidf" else 1, progress=run.progress)
     scores = np.zeros(Y.shape)
     for fold, (_, part) in enumerate(found[:n]):
         scores[folds == fold] = part

@@ -6,26 +6,24 @@ tokens, so each token's share in it is known exactly (see `exoclass.finetuning`)
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
-from exoclass.backend import Attribution, Bools, Floats, Ints
+from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
-from exoclass.finetuning import Progress, TransformerConfig, finetune, inner_mask, special_ids
+from exoclass.finetuning import TransformerConfig, finetune, inner_mask, special_ids
 from exoclass.onnx_model import Graph, export, parity, quantise
 from exoclass.windows import Window, batches, cut, padded
-
-if TYPE_CHECKING:
-    pass
 
 MAX_BATCH_TOKENS = 4096
 """Tokens read together, padding included: more gains nothing on a CPU."""
@@ -40,8 +38,6 @@ class TransformerBackend:
     ----------
     config
         Hyper-parameters, stored as given.
-    progress
-        Called with one line per epoch while fitting.
 
     Attributes
     ----------
@@ -60,18 +56,18 @@ class TransformerBackend:
     name: ClassVar[str] = "transformer"
     Config: ClassVar[type[TransformerConfig]] = TransformerConfig
 
-    def __init__(self, config: TransformerConfig, *, progress: Progress = lambda _: None) -> None:
+    def __init__(self, config: TransformerConfig) -> None:
         self.config = config
-        self.progress = progress
         self._recent: dict[str, tuple[list[Window], list[np.ndarray]]] = {}
 
-    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = ()) -> Self:
+    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Fine-tune, export and quantise; see `exoclass.backend.Backend.fit`.
 
         The graph stays in full precision, with a warning, if the small one fails the parity gate on the texts kept
         aside.
         """
-        tuned = finetune(texts, Y, mask, self.config, single=single, progress=self.progress)
+        own = replace(run, work=run.work and run.work / _digest(texts, Y, mask, self.config))
+        tuned = finetune(texts, Y, mask, self.config, single=single, run=own)
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
         self.base_ = np.array(tuned.model.head.bias.tolist())  # type: ignore[union-attr,operator]  # nn.Module hides it
         dev = list(tuned.dev)
@@ -175,6 +171,13 @@ class TransformerBackend:
             for row, number in enumerate(batch):
                 found[number] = scores[row, inner_mask(mask[row : row + 1])[0] > 0]
         return windows, found
+
+
+def _digest(texts: Sequence[str], Y: Bools, mask: Bools, config: TransformerConfig) -> str:
+    """Return what tells one fit from another, so that a checkpoint is never taken up by a different one."""
+    given = hashlib.sha256(json.dumps([*texts, asdict(config)]).encode(errors="surrogatepass"))
+    given.update(np.packbits(Y).tobytes() + np.packbits(mask).tobytes())
+    return given.hexdigest()[:16]
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

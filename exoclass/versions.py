@@ -7,6 +7,7 @@
         v1/  v2/  …         ordinary model folders
         v2.labels.jsonl     the new labels that v2 has learnt from beside its base set
         regression.jsonl    cases that once went wrong, if somebody put them there
+        unfinished/         checkpoints of a retraining that was stopped, taken up by the next one
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from exoclass.errors import ModelError, OutputError
@@ -32,10 +33,14 @@ _VERSION = re.compile(r"v([1-9][0-9]{0,5})")
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """The version that is used, and those that were used before it, the last one first."""
+    """The version that is used, and those that were used before it, the last one first.
+
+    `highest` is the highest number a version had when some were deleted: it is not given again.
+    """
 
     number: int
     before: tuple[int, ...] = ()
+    highest: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,11 @@ class Family:
         return self.folder / f"v{number}.labels.jsonl"
 
     @property
+    def unfinished(self) -> Path:
+        """The folder for checkpoints of a retraining that takes long, whether it is there or not."""
+        return self.folder / "unfinished"
+
+    @property
     def regression(self) -> Path | None:
         """The file of cases that once went wrong, if there is one."""
         path = self.folder / "regression.jsonl"
@@ -81,14 +91,15 @@ class Family:
     def next_number(self) -> int:
         """Return a number that no version has, nor had as far as is known."""
         champion = self.champion() if self.begun else Champion(0)
-        return max((*self.versions(), champion.number, *champion.before), default=0) + 1
+        return max(*self.versions(), champion.number, *champion.before, champion.highest, 0) + 1
 
     def champion(self) -> Champion:
         """Return the version that is used."""
         path = self.folder / POINTER
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            found = Champion(int(content["champion"]), tuple(int(number) for number in content["before"]))
+            before = tuple(int(number) for number in content["before"])
+            found = Champion(int(content["champion"]), before, int(content.get("highest", 0)))
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise ModelError(
                 f"{self.folder} has no readable {POINTER}", "Choose one with `exoclass models promote`."
@@ -104,6 +115,7 @@ class Family:
         self.check(number)
         verify(self.path(number))
         before: tuple[int, ...] = ()
+        highest = 0
         if self.begun:
             try:
                 now = self.champion()
@@ -111,8 +123,8 @@ class Family:
                 now = Champion(number)  # a broken pointer is what promoting mends
             if now.number == number:
                 return self._point(now)
-            before = (now.number, *(one for one in now.before if one != number))
-        return self._point(Champion(number, before))
+            before, highest = (now.number, *(one for one in now.before if one != number)), now.highest
+        return self._point(Champion(number, before, highest))
 
     def rollback(self) -> Champion:
         """Go back to the version that was used before."""
@@ -121,13 +133,15 @@ class Family:
         if not there:
             raise ModelError(f"{self.folder} has no version before v{now.number}", "There is nothing to go back to.")
         verify(self.path(there[0]))
-        return self._point(Champion(there[0], tuple(there[1:])))
+        return self._point(replace(now, number=there[0], before=tuple(there[1:])))
 
     def prune(self, keep: int) -> tuple[int, ...]:
         """Delete all but the newest `keep` versions, the champion and the one before it; return the deleted ones."""
         now = self.champion()
         spared = {now.number, *now.before[:1], *self.versions()[-keep:]} if keep else {now.number, *now.before[:1]}
         gone = tuple(number for number in self.versions() if number not in spared)
+        if gone:
+            self._point(replace(now, highest=self.next_number() - 1))
         try:
             for number in gone:
                 trash = self.path(number).rename(self.folder / f".v{number}-pruned")  # at once: never half a version
@@ -193,7 +207,8 @@ class Family:
             raise ModelError(f"{self.folder} has no version v{number}", f"Its versions are: {there}.")
 
     def _point(self, champion: Champion) -> Champion:
-        content = json.dumps({"champion": champion.number, "before": list(champion.before)}) + "\n"
+        told = {"champion": champion.number, "before": champion.before, "highest": champion.highest}
+        content = json.dumps(told) + "\n"
         try:
             handle, name = tempfile.mkstemp(prefix=f".{POINTER}-", dir=self.folder)
             with os.fdopen(handle, "w", encoding="utf-8") as draft:

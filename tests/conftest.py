@@ -115,6 +115,8 @@ def tiny_encoder(labelled: Corpus, tmp_path_factory: pytest.TempPathFactory) -> 
     folder = tmp_path_factory.mktemp("encoders") / "tiny-bert"
     words = BertWordPieceTokenizer(lowercase=True)
     words.train_from_iterator(labelled.texts, vocab_size=800, show_progress=False)
+    words.enable_truncation(12)  # as in checkpoints on the hub: exoclass has to read on all the same
+    words.enable_padding(length=12)
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=words._tokenizer, model_max_length=64, pad_token="[PAD]", unk_token="[UNK]",
         cls_token="[CLS]", sep_token="[SEP]", mask_token="[MASK]",

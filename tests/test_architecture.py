@@ -18,7 +18,7 @@ PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = (
     "predict", "triage", "decide", "export", "suggest", "train", "retrain", "evaluate", "check", "info",
-    "adapt", "bench", "benchmark",
+    "adapt", "warm-up", "bench", "benchmark",
 )  # fmt: skip
 SUBCOMMANDS = (
     ("data", "hydrate"), ("data", "silver"), ("data", "split"),
@@ -37,10 +37,10 @@ RANKS: dict[str, float] = {
     "config": 1, "processes": 1, "records": 1, "markup": 1, "page": 1.5, "taxonomy": 1.5,
     "backend": 2, "splits": 2, "versions": 2.3, "readers": 2, "manifest": 2, "library": 2, "encoder": 2,
     "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3, "mesh": 2.3,
-    "windows": 2.3, "onnx_model": 2.3, "finetuning": 2.6,
+    "windows": 2.3, "onnx_model": 2.3, "checkpoints": 2.3, "finetuning": 2.6, "warming": 2.9,
     "metrics": 2.6, "gate": 2.8, "merging": 2.6, "agreement": 2.6, "ranking": 2.6, "remaining": 2.6, "wanting": 2.6,
     "curves": 2.8,
-    "tfidf": 3, "transformer": 3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
+    "tfidf": 3, "transformer": 3, "blend": 3.3, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
     "hydration": 3, "silver": 3, "migration": 3,
     "classifier": 4,
     "training": 5, "adaptation": 5, "triage": 5, "harvest": 5, "batch": 5, "deciding": 5.3, "exporting": 5.3,

@@ -12,6 +12,7 @@ import pytest
 from conftest import TINY
 
 from exoclass.backend import Backend, Bools
+from exoclass.blend import BlendBackend, BlendConfig
 from exoclass.classifier import _BACKENDS, load_backend
 from exoclass.errors import ModelError
 from exoclass.finetuning import TransformerConfig
@@ -19,7 +20,8 @@ from exoclass.training import TrainConfig, new_backend
 from exoclass.transformer import TransformerBackend
 
 TRANSFORMER = TransformerConfig(
-    base="", max_tokens=24, epochs=30, patience=30, batch_size=8, learning_rate=3e-3, head_learning_rate=3e-2,
+    base="", max_tokens=24, frozen_layers=0, epochs=30, patience=30, batch_size=8, learning_rate=3e-3,
+    head_learning_rate=3e-2,
     layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.0, max_positive_weight=4.0, dev_share=0.1,
     precision="fp32", seed=3,
 )  # fmt: skip
@@ -27,6 +29,9 @@ TRANSFORMER = TransformerConfig(
 MAKE: dict[str, Callable[[Path], Backend]] = {
     "tfidf": lambda _: new_backend(TrainConfig.load(TINY)),
     "transformer": lambda encoder: TransformerBackend(replace(TRANSFORMER, base=str(encoder))),
+    "blend": lambda encoder: BlendBackend(
+        BlendConfig(0.5, 0.5, TrainConfig.load(TINY).model, replace(TRANSFORMER, base=str(encoder), epochs=6))
+    ),
 }
 
 WORDS = {

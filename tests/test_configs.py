@@ -20,6 +20,7 @@ from exoclass.config import shipped
 from exoclass.public_benchmark import BenchmarkConfig
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
+from exoclass.warming import WarmUpConfig
 
 CONFIGS = ROOT / "configs"
 PYPROJECT = ROOT / "pyproject.toml"
@@ -56,6 +57,9 @@ def test_every_file_in_configs_is_checked_here() -> None:
         "tfidf.toml",
         "transformer.toml",
         "adapt.toml",
+        "warm-up.toml",
+        "transformer-biomedbert.toml",
+        "blend.toml",
         "prediction.schema.json",
         "constraints.txt",
         "benchmarks/hoc.toml",
@@ -76,7 +80,9 @@ def test_the_shipped_taxonomy_loads() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted([*CONFIGS.glob("tfidf*.toml"), *CONFIGS.glob("transformer*.toml")]), ids=lambda path: path.name
+    "path",
+    sorted([path for name in ("tfidf", "transformer", "blend") for path in CONFIGS.glob(f"{name}*.toml")]),
+    ids=lambda path: path.name,
 )
 def test_each_training_configuration_loads(path: Path) -> None:
     assert TrainConfig.load(path).backend == path.stem.split("-")[0]
@@ -84,6 +90,17 @@ def test_each_training_configuration_loads(path: Path) -> None:
 
 def test_the_configuration_of_adapt_loads() -> None:
     assert AdaptConfig.load(CONFIGS / "adapt.toml") == AdaptConfig.load()
+
+
+def test_the_members_of_the_blend_are_configured_as_when_they_stand_alone() -> None:
+    blend = TrainConfig.load(CONFIGS / "blend.toml")
+    alone = [TrainConfig.load(CONFIGS / f"{name}.toml") for name in ("tfidf", "transformer")]
+    assert [blend.model.tfidf, blend.model.transformer] == [config.model for config in alone]
+    assert (blend.calibration, blend.validation) == (alone[1].calibration, alone[1].validation)
+
+
+def test_the_configuration_of_warm_up_loads() -> None:
+    assert WarmUpConfig.load(CONFIGS / "warm-up.toml") == WarmUpConfig.load()
 
 
 @pytest.mark.parametrize(

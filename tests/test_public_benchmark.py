@@ -47,7 +47,7 @@ def test_what_can_be_learnt_is_learnt_and_the_test_split_is_left_alone(tmp_path:
 
 def test_the_blend_is_made_of_both(tmp_path: Path, tiny_encoder: Path) -> None:
     own = (ROOT / "configs" / "transformer.toml").read_text(encoding="utf-8")
-    own = own.replace('base = "models/encoder"', f'base = "{tiny_encoder}"').replace("epochs = 12", "epochs = 1")
+    own = own.replace('base = "models/encoder"', f'base = "{tiny_encoder}"').replace("epochs = 3", "epochs = 1")
     (tmp_path / "own.toml").write_text(own.replace("max_tokens = 384", "max_tokens = 48"), encoding="utf-8")
     config = replace(BenchmarkConfig.load(HOC), labels=tuple(WORDS), seeds=(1,), transformer=str(tmp_path / "own.toml"))
     found = score(config, read_documents(write(tmp_path), config.labels), with_test=True)

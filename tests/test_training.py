@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, TINY, clean_environment, make_record
 
+from exoclass.backend import Run
 from exoclass.classifier import METADATA, Classifier
 from exoclass.corpus import Corpus, LabeledRecord
 from exoclass.errors import CorpusError
@@ -278,7 +279,7 @@ def test_every_step_is_told(labelled: Corpus, taxonomy: Taxonomy, tiny_config: T
     told: list[str] = []
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="labels without a positive example")
-        train(labelled[:40], taxonomy, tiny_config, test=labelled[40:60], progress=told.append)
+        train(labelled[:40], taxonomy, tiny_config, test=labelled[40:60], run=Run(told.append))
     assert told == [
         "cross-validation, fold 1 of 2",
         "cross-validation, fold 2 of 2",

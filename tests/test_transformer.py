@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from exoclass import transformer
-from exoclass.backend import Bools
+from exoclass.backend import Bools, Run
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
 from exoclass.errors import CorpusError, ModelError
@@ -27,7 +27,8 @@ WORDS = ("collagen", "melanoma")
 @pytest.fixture(scope="module")
 def config(tiny_encoder: Path) -> TransformerConfig:
     return TransformerConfig(
-        base=str(tiny_encoder), max_tokens=16, epochs=12, patience=12, batch_size=8, learning_rate=3e-3,
+        base=str(tiny_encoder), max_tokens=16, frozen_layers=0, epochs=12, patience=12, batch_size=8,
+        learning_rate=3e-3,
         head_learning_rate=3e-2, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
         max_positive_weight=4.0, dev_share=0.1, precision="fp32", seed=3,
     )  # fmt: skip
@@ -105,7 +106,7 @@ def test_a_loss_that_is_no_number_is_one_line(config: TransformerConfig, texts: 
 def test_it_stops_when_nothing_is_gained(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
     lines: list[str] = []
     still = replace(config, learning_rate=1e-12, head_learning_rate=1e-12, patience=2, dropout=0.0, epochs=9)
-    TransformerBackend(still, progress=lines.append).fit(texts, Y, np.ones_like(Y))
+    TransformerBackend(still).fit(texts, Y, np.ones_like(Y), run=Run(lines.append))
     assert len(lines) < 9
     assert lines[0].startswith("epoch 1 of 9: loss on 5 texts kept aside 0.")
 

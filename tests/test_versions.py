@@ -49,6 +49,10 @@ def test_numbers_are_never_given_twice(family: Family) -> None:
     family.promote(1)
     shutil.rmtree(family.path(3))
     assert family.next_number() == 4  # v3 was champion once
+    shutil.copytree(family.path(1), family.path(4))
+    family.prune(0)
+    family.promote(1)
+    assert family.next_number() == 5  # v4 never was, and is gone
     assert Family(family.folder / "new").next_number() == 1
 
 

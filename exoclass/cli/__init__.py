@@ -33,6 +33,7 @@ from exoclass.cli import (
     suggest,
     train,
     triage,
+    warm_up,
 )
 from exoclass.cli.options import mute
 from exoclass.errors import ExoclassError
@@ -87,6 +88,7 @@ for command in (
     labels,
     info,
     adapt,
+    warm_up,
     bench,
     benchmark,
 ):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import AsJson, Force, note, print_json
-from exoclass.records import Deletion, Record, Reject
+from exoclass.cli.options import AsJson, Force, note, print_json, readable
 
 if TYPE_CHECKING:
     from exoclass.adaptation import Adapted
@@ -64,7 +62,7 @@ def adapt(
 
     check_target(out, force=force)  # said now, not after hours of training
     return adaptation.adapt(
-        _texts(read(files)),
+        (record.text for record in readable(read(files))),
         base,
         out,
         adaptation.AdaptConfig.load(config),
@@ -74,16 +72,3 @@ def adapt(
         bar=sys.stderr.isatty(),
         progress=note,
     )
-
-
-def _texts(items: Iterable[Record | Reject | Deletion]) -> Iterator[str]:
-    """Yield the texts of records, and tell at the end how many items could not be read."""
-    unread: list[Reject] = []
-    for item in items:
-        if isinstance(item, Reject):
-            unread.append(item)
-        elif not isinstance(item, Deletion):
-            yield item.text
-    if unread:
-        first = unread[0]
-        note(f"{len(unread):,} records could not be read, the first at {first.file}, {first.position}: {first.reason}")

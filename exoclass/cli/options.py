@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from exoclass.errors import OutputError, UsageError
+from exoclass.records import Deletion, Record, Reject
 
 if TYPE_CHECKING:
     from exoclass.pubmed import EutilsSettings
@@ -118,6 +119,19 @@ def output(path: Path | None, *, force: bool) -> Iterator[TextIO]:
     except BrokenPipeError:
         mute()
         raise typer.Exit(0) from None
+
+
+def readable(items: Iterable[Record | Reject | Deletion]) -> Iterator[Record]:
+    """Yield the records, and tell at the end how many items could not be read."""
+    unread: list[Reject] = []
+    for item in items:
+        if isinstance(item, Reject):
+            unread.append(item)
+        elif isinstance(item, Record):
+            yield item
+    if unread:
+        first = unread[0]
+        note(f"{len(unread):,} records could not be read, the first at {first.file}, {first.position}: {first.reason}")
 
 
 def mute() -> None:

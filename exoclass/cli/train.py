@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -34,6 +35,8 @@ def train_cli(
 ) -> None:
     """Train a model, calibrate it, and score it by cross-validation and on the held-out fifth of the papers.
 
+    A transformer takes minutes to hours: a run that was stopped goes on from FOLDER.part.
+
     \b
     exoclass check labels.jsonl
     exoclass train labels.jsonl -o my-model
@@ -54,6 +57,7 @@ def train(
 ) -> list[EvaluationReport]:
     """Train on labelled files, save the model, and return its scores."""
     from exoclass import training
+    from exoclass.backend import Run
     from exoclass.corpus import Corpus
     from exoclass.manifest import check_target
 
@@ -61,15 +65,17 @@ def train(
     labels = load_taxonomy(taxonomy)
     corpus = Corpus.load(data, labels)
     settings = training.TrainConfig.load(config)
+    work = Path(f"{out}.part")
     clf, reports = training.train(
         corpus if use_all else corpus.select("train", "dev"),
         labels,
         settings,
         command=_command(data, out, config, taxonomy, use_all),
         test=None if use_all else corpus.select("test"),
-        progress=note,
+        run=Run(note, work),
     )
     clf.save_pretrained(out, force=force)
+    shutil.rmtree(work, ignore_errors=True)
     return reports
 
 

@@ -1,0 +1,86 @@
+"""``exoclass warm-up``: train an encoder on the MeSH headings of indexed abstracts."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from exoclass.cli.options import AsJson, Force, TaxonomyFile, load_taxonomy, note, print_json, readable
+
+if TYPE_CHECKING:
+    from exoclass.warming import WarmedUp
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command("warm-up")(warm_up_cli)
+
+
+def warm_up_cli(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Records with MeSH headings: JSON Lines with a key mesh, or a PubMed export.", metavar="FILES..."
+        ),
+    ],
+    tree: Annotated[
+        list[Path],
+        typer.Option(
+            help="A MeSH tree file; several, of several years, are joined.", metavar="FILE", show_default=False
+        ),
+    ],
+    base: Annotated[
+        str,
+        typer.Option(help="The encoder to start from: a folder, or a name on the Hugging Face hub.", metavar="BASE"),
+    ],
+    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the encoder.", metavar="FOLDER")],
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration. Default: the shipped configs/warm-up.toml.", metavar="FILE")
+    ] = None,
+    taxonomy: TaxonomyFile = None,
+    as_json: AsJson = False,
+    force: Force = False,
+) -> None:
+    """Train a BERT-like encoder on the MeSH headings of indexed abstracts, before it is fine-tuned on your labels.
+
+    \b
+    It learns the disease labels that the headings give, and the most frequent headings. A run that was stopped goes
+    on from FOLDER.part when it is started again the same way.
+    exoclass warm-up indexed.jsonl --tree mtrees2020.bin --base models/encoder -o my-encoder
+    """
+    result = warm_up(files=files, trees=tree, base=base, out=out, config=config, taxonomy=taxonomy, force=force)
+    if as_json:
+        print_json(asdict(result))
+    note(f'encoder written to {out}; train on it by base = "{out}" in a training configuration')
+
+
+def warm_up(
+    *,
+    files: list[Path],
+    trees: list[Path],
+    base: str,
+    out: Path,
+    config: Path | None,
+    taxonomy: Path | None,
+    force: bool,
+) -> WarmedUp:
+    """Warm an encoder up on the headings of `files` and return what was done."""
+    from exoclass import warming
+    from exoclass.manifest import check_target
+    from exoclass.mesh import DiseaseHeadings, MeshTree
+    from exoclass.readers import read
+
+    check_target(out, force=force)  # said now, not after an hour of training
+    headings = DiseaseHeadings(MeshTree.load(trees), load_taxonomy(taxonomy))
+    return warming.warm_up(
+        readable(read(files)),
+        headings,
+        base,
+        out,
+        warming.WarmUpConfig.load(config),
+        force=force,
+        progress=note,
+    )

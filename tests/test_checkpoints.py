@@ -1,0 +1,99 @@
+"""A fine-tuning run that was killed goes on from its last checkpoint and ends as if it had not been."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from exoclass import finetuning
+from exoclass.backend import Run
+from exoclass.errors import ModelError
+from exoclass.finetuning import TransformerConfig, Tuned, finetune
+
+TEXTS = tuple(f"vesicles {('collagen', 'melanoma')[row % 2]} were given {row} times to mice" for row in range(40))
+Y = np.array([[row % 2 == 0, row % 3 == 0] for row in range(40)])
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def config(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> TransformerConfig:
+    monkeypatch.setattr(finetuning, "SAVED_EVERY", 4)
+    return TransformerConfig(
+        base=str(tiny_encoder), max_tokens=32, frozen_layers=0, epochs=3, patience=3, batch_size=8, learning_rate=3e-3,
+        head_learning_rate=3e-2, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
+        max_positive_weight=4.0, dev_share=0.1, precision="fp32", seed=3,
+    )  # fmt: skip
+
+
+def tune(config: TransformerConfig, work: Path | None, monkeypatch: pytest.MonkeyPatch, *, kill_at: int = 0) -> Tuned:
+    """Fine-tune, and stop before step `kill_at`."""
+    steps, set_rates = 0, finetuning._set_rates
+
+    def counted(*args: object) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == kill_at:
+            raise KilledError
+        set_rates(*args)  # type: ignore[arg-type]  # passed on as they came
+
+    with monkeypatch.context() as patched:
+        patched.setattr(finetuning, "_set_rates", counted)
+        tuned = finetune(TEXTS, Y, np.ones_like(Y), config, run=Run(work=work))
+    counted_steps.append(steps)
+    return tuned
+
+
+counted_steps: list[int] = []
+
+
+@pytest.mark.parametrize("kill_at", [7, 13])
+def test_a_killed_run_ends_with_the_same_weights(
+    config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+) -> None:
+    whole = tune(config, None, monkeypatch)
+    with pytest.raises(KilledError):
+        tune(config, tmp_path, monkeypatch, kill_at=kill_at)
+    again = tune(config, tmp_path, monkeypatch)
+    assert counted_steps[-2] - counted_steps[-1] == (kill_at - 1) // 4 * 4, "it began anew"
+    one, other = whole.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert whole.dev == again.dev
+
+
+def test_a_run_that_is_done_is_not_repeated(
+    config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = tune(config, tmp_path, monkeypatch)
+    again = tune(config, tmp_path, monkeypatch, kill_at=1)
+    one, other = done.model.state_dict(), again.model.state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_is_no_checkpoint_is_refused_with_a_remedy(
+    config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(config, tmp_path / "fit", monkeypatch)
+    file = tmp_path / "fit" / "checkpoint.safetensors"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(ModelError, match=rf"is no checkpoint of this run. Remove {tmp_path} and start again"):
+        tune(config, tmp_path / "fit", monkeypatch)
+
+
+def test_frozen_layers_and_words_stay_as_they_are(
+    config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free, frozen = (tune(replace(config, frozen_layers=n, patience=9), None, monkeypatch) for n in (0, 1))
+    start = finetuning.tagger(config.base, 2, 0.0)[0].state_dict()
+    states = [tuned.model.state_dict() for tuned in (free, frozen)]
+    moved = [{name for name, tensor in state.items() if not torch.equal(tensor, start[name])} for state in states]
+    assert any(".embeddings." in name for name in moved[0])
+    assert any(".layer.0." in name for name in moved[0])
+    assert {"head.weight", "head.bias"} < moved[1]
+    assert all(".layer.1." in name for name in moved[1] if ".layer." in name or ".embeddings." in name)
