@@ -69,9 +69,12 @@ class BlendBackend:
         """Return the spans of both members, each with its weighted share in the scores of `columns`."""
         one, other = self.tfidf_.attribute(text, columns), self.transformer_.attribute(text, columns)
         first, second = self.config.tfidf_weight, self.config.transformer_weight
+        spans = np.concatenate([one.spans, other.spans])
+        # What both members read as one word counts as one.
+        _, terms = np.unique([text[start:end].casefold() for start, end in spans], return_inverse=True)
         return Attribution(
-            spans=np.concatenate([one.spans, other.spans]),
-            terms=np.concatenate([one.terms, other.terms + (one.terms.max() + 1 if len(one.terms) else 0)]),
+            spans=spans,
+            terms=terms.astype(np.int64),
             weights=np.concatenate([first * one.weights, second * other.weights], axis=1),
             base=first * one.base + second * other.base,
         )

@@ -7,12 +7,14 @@ from seed and step (see `exoclass.finetuning`), so that no state of a generator 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from exoclass.errors import ModelError
+from exoclass.errors import ModelError, OutputError
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +47,14 @@ class Standing:
 def save(
     folder: Path, standing: Standing, model: torch.nn.Module, best: Mapping[str, Any], optimizer: torch.optim.Optimizer
 ) -> None:
-    """Replace the checkpoint in `folder` at once; of a run that is done only the best weights are kept."""
+    """Replace the checkpoint in `folder` at once; of a run that is done only the best weights are kept.
+
+    Raises
+    ------
+    OutputError
+        If it cannot be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     tensors = {f"best.{name}": tensor for name, tensor in best.items()}
@@ -53,12 +62,24 @@ def save(
         tensors |= {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{key}": tensor for key, tensor in state.items()}
-    folder.mkdir(parents=True, exist_ok=True)
     fresh = folder / f"{_FILE}.part"
-    save_file(
-        {name: tensor.contiguous() for name, tensor in tensors.items()}, fresh, {"run": json.dumps(asdict(standing))}
-    )
-    fresh.replace(folder / _FILE)
+    told = {"run": json.dumps(asdict(standing))}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, fresh, told)
+        fresh.replace(folder / _FILE)
+    except (OSError, SafetensorError) as error:
+        raise OutputError(
+            f"{folder} cannot be written: {error}", "Make room; the run goes on from its last checkpoint."
+        ) from error
+
+
+def clear(work: Path) -> None:
+    """Remove the checkpoints of all fits in `work`, and the folder itself if nothing else lies there."""
+    for file in work.glob(f"*/{_FILE}"):
+        shutil.rmtree(file.parent, ignore_errors=True)
+    with suppress(OSError):  # it is not empty, or was never made
+        work.rmdir()
 
 
 def load(
@@ -86,7 +107,7 @@ def load(
         model.load_state_dict(parts["model"] or parts["best"])
         _restore(optimizer, parts["optimizer"])
     except (OSError, SafetensorError, ValueError, LookupError, TypeError, RuntimeError) as error:
-        raise ModelError(f"{file} is no checkpoint of this run", f"Remove {folder.parent} and start again.") from error
+        raise ModelError(f"{file} is no checkpoint of this run", f"Remove {folder} and start again.") from error
     return standing, parts["best"]
 
 

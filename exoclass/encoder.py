@@ -5,6 +5,7 @@ The only module that speaks to the Hugging Face hub, and only when the user name
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from string import ascii_lowercase
@@ -125,6 +126,13 @@ def locate(base: str) -> str:
         return str(shipped(base))
     except ConfigError:
         return base
+
+
+def fingerprint(base: str) -> str:
+    """Return what tells one encoder from another: the sha256 of its files, or its name on the hub."""
+    folder = Path(locate(base))
+    files = sorted([*folder.glob("*.safetensors"), *folder.glob("tokenizer.json")]) if folder.is_dir() else []
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() if files else base
 
 
 def _load(load: Callable[[str], Any], base: str) -> Any:  # noqa: ANN401 - an Auto class returns what it finds

@@ -6,16 +6,18 @@ mean-pooled encoding, and shows for free which tokens a score came from.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from exoclass import checkpoints
 from exoclass.backend import NEVER, QUIET, Bools, Floats, Ints, Run
-from exoclass.encoder import load_encoder
+from exoclass.encoder import fingerprint, load_encoder
 from exoclass.errors import CorpusError, ModelError
 from exoclass.windows import Window, batches, cut, padded
 
@@ -128,7 +130,8 @@ def finetune(
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
     best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     standing = checkpoints.Standing(0, math.inf, 0)
-    if run.work is not None and (found := checkpoints.load(run.work, model, optimizer)):
+    work = run.work and run.work / _digest(texts, Y, mask, single, config)
+    if work is not None and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
     while not standing.done:
         epoch, batch = divmod(standing.step, a_epoch)
@@ -146,6 +149,8 @@ def finetune(
         if batch + 1 == a_epoch:
             with torch.inference_mode():
                 aside = float(loss_of(data.scores(model.eval(), dev), *data.targets(dev)))
+            if not math.isfinite(aside):
+                raise ModelError(f"the loss is no number after epoch {epoch + 1}", "Lower learning_rate.")
             run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {n_dev} texts kept aside {aside:.4f}")
             waited = 0 if aside < standing.best else standing.waited + 1
             if not waited:
@@ -156,11 +161,19 @@ def finetune(
             run.progress(
                 f"epoch {epoch + 1} of {config.epochs}, step {batch + 1} of {a_epoch}: loss {float(loss.detach()):.4f}"
             )
-        if run.work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
-            checkpoints.save(run.work, standing, model, best_state, optimizer)
+        if work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
+            checkpoints.save(work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
     _settle_constant_labels(model, Y, mask)
     return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev))
+
+
+def _digest(texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int], config: TransformerConfig) -> str:
+    """Return what tells one fit from another, so that a checkpoint is never taken up by a different one."""
+    told = json.dumps([*texts, asdict(config), fingerprint(config.base), Y.shape, list(single)])
+    found = hashlib.sha256(told.encode(errors="surrogatepass"))
+    found.update(np.packbits(Y).tobytes() + np.packbits(mask).tobytes())
+    return found.hexdigest()[:16]
 
 
 def _shuffled(rows: Ints, seed: int, epoch: int) -> Ints:

@@ -160,6 +160,7 @@ def _calibrated(config: BenchmarkConfig, documents: dict[str, Documents], dev: F
 def _blended(
     config: BenchmarkConfig, documents: dict[str, Documents], members: list[dict[str, Floats]]
 ) -> dict[str, Floats]:
+    # The product weighs raw scores by what was best out of fold; here there is a dev split to calibrate on.
     calibrators = [_calibrated(config, documents, member["dev"]) for member in members]
     return {
         split: np.mean(

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exoclass import checkpoints
 from exoclass.backend import Bools, Run
 from exoclass.batch import atomic_output
 from exoclass.calibration import YES
@@ -128,7 +129,6 @@ def retrain(
         )  # fmt: skip
         _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them
         challenger.save_pretrained(family.path(number), name=f"{family.folder.name}-v{number}")
-        shutil.rmtree(family.unfinished, ignore_errors=True)
         progress(f"comparing v{number} with v{champion_number} on {len(merged.test):,} held-out records")
         Y, mask = merged.test.binarize(taxonomy)
         folders = (family.path(champion_number), family.path(number))
@@ -137,7 +137,7 @@ def retrain(
             ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask, champion=before, challenger=after,
             limits=limits or Limits(),
         )  # fmt: skip
-        found = _doubtful(champion, new, known, progress)
+        found = _doubtful(champion, new, known, Run(progress, family.unfinished))
         doubted, p = suspicious(found, contradicted(before.probs, Y, mask))
         doubt = (int(found.sum()), len(new), p)
         regressions = _regressions(champion, challenger, regression or family.regression, taxonomy)
@@ -150,6 +150,7 @@ def retrain(
         reasons += [f"a case that once went wrong does so again: {case}" for case in regressions]
         if not reasons:
             family.promote(number)
+        checkpoints.clear(family.unfinished)
     return Retrained(
         champion_number, number, merged, verdict, doubt, regressions, tuple(reasons), time.monotonic() - begun
     )
@@ -223,7 +224,7 @@ def _seconds(both: tuple[Classifier, Classifier], texts: list[str]) -> list[floa
     return [min(spent) / len(texts) for spent in times]
 
 
-def _doubtful(champion: Classifier, new: Corpus, known: Corpus, progress: Callable[[str], None]) -> Bools:
+def _doubtful(champion: Classifier, new: Corpus, known: Corpus, run: Run) -> Bools:
     """Return which new records, shape (n,), contradict the champion.
 
     Of a paper it has learnt from, the champion knows the old label by heart and would contradict every correction; so
@@ -236,8 +237,8 @@ def _doubtful(champion: Classifier, new: Corpus, known: Corpus, progress: Callab
     rows = [next((place[name] for name in names_of(item.record) if name in place), -1) for item in new]
     seen = np.flatnonzero(np.array(rows) >= 0)
     if len(seen):
-        progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
-        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), run=Run(progress))
+        run.progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
+        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), run=run)
         probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[[rows[row] for row in seen]])
     return contradicted(probs, Y, mask)
 

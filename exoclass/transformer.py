@@ -6,13 +6,12 @@ tokens, so each token's share in it is known exactly (see `exoclass.finetuning`)
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import tempfile
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -66,8 +65,7 @@ class TransformerBackend:
         The graph stays in full precision, with a warning, if the small one fails the parity gate on the texts kept
         aside.
         """
-        own = replace(run, work=run.work and run.work / _digest(texts, Y, mask, self.config))
-        tuned = finetune(texts, Y, mask, self.config, single=single, run=own)
+        tuned = finetune(texts, Y, mask, self.config, single=single, run=run)
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
         self.base_ = np.array(tuned.model.head.bias.tolist())  # type: ignore[union-attr,operator]  # nn.Module hides it
         dev = list(tuned.dev)
@@ -171,13 +169,6 @@ class TransformerBackend:
             for row, number in enumerate(batch):
                 found[number] = scores[row, inner_mask(mask[row : row + 1])[0] > 0]
         return windows, found
-
-
-def _digest(texts: Sequence[str], Y: Bools, mask: Bools, config: TransformerConfig) -> str:
-    """Return what tells one fit from another, so that a checkpoint is never taken up by a different one."""
-    given = hashlib.sha256(json.dumps([*texts, asdict(config)]).encode(errors="surrogatepass"))
-    given.update(np.packbits(Y).tobytes() + np.packbits(mask).tobytes())
-    return given.hexdigest()[:16]
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

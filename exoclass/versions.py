@@ -120,7 +120,7 @@ class Family:
             try:
                 now = self.champion()
             except ModelError:
-                now = Champion(number)  # a broken pointer is what promoting mends
+                now = Champion(number, highest=self.versions()[-1])  # a broken pointer is what promoting mends
             if now.number == number:
                 return self._point(now)
             before, highest = (now.number, *(one for one in now.before if one != number)), now.highest

@@ -8,7 +8,6 @@ thrown away; headings are never model input.
 from __future__ import annotations
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from exoclass import checkpoints
 from exoclass.backend import Bools, Run
 from exoclass.config import load_config, shipped
 from exoclass.errors import CorpusError
@@ -111,6 +111,11 @@ def warm_up(
     """
     read = list(records)
     indexed = [record for record in read if record.mesh_terms]
+    if not indexed:
+        raise CorpusError(
+            f"none of {len(read):,} records has MeSH headings",
+            "Give them as a list in a key named mesh, or export MEDLINE or XML from PubMed.",
+        )
     found = targets(indexed, headings, config)
     result = WarmedUp(
         records=len(indexed),
@@ -118,7 +123,10 @@ def warm_up(
         labels=sum(name.startswith("disease:") for name in found.columns),
         headings=sum(name.startswith("mesh:") for name in found.columns),
     )
-    progress(f"{result.records:,} indexed records, {result.labels} disease labels, {result.headings} headings")
+    progress(
+        f"{result.records:,} indexed records, {result.labels} disease labels, {result.headings} headings; "
+        f"{result.unindexed:,} records without headings are left out"
+    )
     work = Path(f"{out}.part")
     tuned = finetune(
         [record.text for record in indexed], found.Y, np.ones_like(found.Y),
@@ -129,5 +137,5 @@ def warm_up(
         tuned.tokenizer.save_pretrained(folder)
         told = {"base": Path(base).name, "config": asdict(config), "trees": headings.tree.files} | asdict(result)
         (folder / RECORD).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(work, ignore_errors=True)
+    checkpoints.clear(work)
     return result

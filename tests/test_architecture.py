@@ -259,4 +259,4 @@ def test_every_shipped_command_is_checked() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
     names = [name for command in sorted(SUBCOMMANDS) for name in command]
-    assert re.findall(r"'(\w+)'", done.stdout) == [*sorted(COMMANDS), *names]
+    assert re.findall(r"'([\w-]+)'", done.stdout) == [*sorted(COMMANDS), *names]

@@ -11,6 +11,7 @@ import torch
 
 from exoclass import finetuning
 from exoclass.backend import Run
+from exoclass.checkpoints import clear
 from exoclass.errors import ModelError
 from exoclass.finetuning import TransformerConfig, Tuned, finetune
 
@@ -76,14 +77,28 @@ def test_a_run_that_is_done_is_not_repeated(
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
+def test_another_fit_in_the_same_folder_begins_anew_and_all_are_cleared(
+    config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tune(config, tmp_path / "out.part", monkeypatch)
+    with pytest.raises(KilledError):
+        tune(replace(config, seed=4), tmp_path / "out.part", monkeypatch, kill_at=1)
+    (tmp_path / "out.part" / "not-ours").touch()
+    clear(tmp_path / "out.part")
+    assert [path.name for path in (tmp_path / "out.part").iterdir()] == ["not-ours"]
+    (tmp_path / "out.part" / "not-ours").unlink()
+    clear(tmp_path / "out.part")
+    assert not (tmp_path / "out.part").exists()
+
+
 def test_what_is_no_checkpoint_is_refused_with_a_remedy(
     config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tune(config, tmp_path / "fit", monkeypatch)
-    file = tmp_path / "fit" / "checkpoint.safetensors"
+    tune(config, tmp_path, monkeypatch)
+    [file] = tmp_path.glob("*/checkpoint.safetensors")
     file.write_bytes(file.read_bytes()[:-9])
-    with pytest.raises(ModelError, match=rf"is no checkpoint of this run. Remove {tmp_path} and start again"):
-        tune(config, tmp_path / "fit", monkeypatch)
+    with pytest.raises(ModelError, match=rf"is no checkpoint of this run. Remove {file.parent} and start again"):
+        tune(config, tmp_path, monkeypatch)
 
 
 def test_frozen_layers_and_words_stay_as_they_are(
@@ -95,5 +110,6 @@ def test_frozen_layers_and_words_stay_as_they_are(
     moved = [{name for name, tensor in state.items() if not torch.equal(tensor, start[name])} for state in states]
     assert any(".embeddings." in name for name in moved[0])
     assert any(".layer.0." in name for name in moved[0])
+    assert any(".layer.1." in name for name in moved[1])
     assert {"head.weight", "head.bias"} < moved[1]
     assert all(".layer.1." in name for name in moved[1] if ".layer." in name or ".embeddings." in name)

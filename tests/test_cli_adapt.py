@@ -39,7 +39,7 @@ def test_it_adapts_and_says_what_was_gained(run: Run, texts: Path, tiny_encoder:
     told = json.loads(done.stdout)
     assert (told["texts"], told["steps"]) == (60, 8)
     assert done.stderr.splitlines()[-1].startswith("held-out perplexity ")
-    assert "1 records could not be read, the first at " in done.stderr
+    assert "1 records are left out, the first at " in done.stderr
     assert "line 61" in done.stderr
     again = run("adapt", *args)
     assert again.returncode == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,12 +48,15 @@ def test_what_can_be_learnt_is_learnt_and_the_test_split_is_left_alone(tmp_path:
 
 def test_the_blend_is_made_of_both(tmp_path: Path, tiny_encoder: Path) -> None:
     own = (ROOT / "configs" / "transformer.toml").read_text(encoding="utf-8")
-    own = own.replace('base = "models/encoder"', f'base = "{tiny_encoder}"').replace("epochs = 3", "epochs = 1")
-    (tmp_path / "own.toml").write_text(own.replace("max_tokens = 384", "max_tokens = 48"), encoding="utf-8")
+    values = {"base": f'"{tiny_encoder}"', "epochs": 1, "max_tokens": 48, "frozen_layers": 0}
+    for name, value in values.items():
+        own, found = re.subn(rf"^{name} = [^#]*", f"{name} = {value} ", own, flags=re.MULTILINE)
+        assert found == 1
+    (tmp_path / "own.toml").write_text(own, encoding="utf-8")
     config = replace(BenchmarkConfig.load(HOC), labels=tuple(WORDS), seeds=(1,), transformer=str(tmp_path / "own.toml"))
-    found = score(config, read_documents(write(tmp_path), config.labels), with_test=True)
-    assert [one.system for one in found] == ["tfidf", "transformer", "blend"]
-    assert all(0 <= one.dev <= 1 for one in found)
+    scores = score(config, read_documents(write(tmp_path), config.labels), with_test=True)
+    assert [one.system for one in scores] == ["tfidf", "transformer", "blend"]
+    assert all(0 <= one.dev <= 1 for one in scores)
 
 
 def test_an_unknown_system_is_refused(tmp_path: Path) -> None:

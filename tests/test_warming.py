@@ -79,6 +79,6 @@ def test_the_command_writes_an_encoder_that_has_learnt(run: Run, folder: Path, t
     before, after = (load_file(path / "model.safetensors") for path in (tiny_encoder, folder / "warm"))
     assert all(tensor.dtype == torch.float16 for tensor in after.values())
     key = next(name for name in after if "word_embeddings" in name)
-    assert not torch.equal(before[f"bert.{key}"], after[key].float())
+    assert not torch.equal(before[f"bert.{key}"].half(), after[key])
     assert load_encoder(str(folder / "warm"))[0].config.num_hidden_layers == 2
     assert not (folder / "warm.part").exists()

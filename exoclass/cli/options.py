@@ -122,7 +122,7 @@ def output(path: Path | None, *, force: bool) -> Iterator[TextIO]:
 
 
 def readable(items: Iterable[Record | Reject | Deletion]) -> Iterator[Record]:
-    """Yield the records, and tell at the end how many items could not be read."""
+    """Yield the records, and tell at the end how many items were rejected."""
     unread: list[Reject] = []
     for item in items:
         if isinstance(item, Reject):
@@ -131,7 +131,7 @@ def readable(items: Iterable[Record | Reject | Deletion]) -> Iterator[Record]:
             yield item
     if unread:
         first = unread[0]
-        note(f"{len(unread):,} records could not be read, the first at {first.file}, {first.position}: {first.reason}")
+        note(f"{len(unread):,} records are left out, the first at {first.file}, {first.position}: {first.reason}")
 
 
 def mute() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -56,7 +55,7 @@ def train(
     *, data: list[Path], out: Path, config: Path | None, taxonomy: Path | None, use_all: bool, force: bool
 ) -> list[EvaluationReport]:
     """Train on labelled files, save the model, and return its scores."""
-    from exoclass import training
+    from exoclass import checkpoints, training
     from exoclass.backend import Run
     from exoclass.corpus import Corpus
     from exoclass.manifest import check_target
@@ -75,7 +74,7 @@ def train(
         run=Run(note, work),
     )
     clf.save_pretrained(out, force=force)
-    shutil.rmtree(work, ignore_errors=True)
+    checkpoints.clear(work)
     return reports
 
 

@@ -37,6 +37,13 @@ def warm_up_cli(
         typer.Option(help="The encoder to start from: a folder, or a name on the Hugging Face hub.", metavar="BASE"),
     ],
     out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the encoder.", metavar="FOLDER")],
+    exclude: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="A labelled file whose papers are left out, so that none is learnt before it is tested on.",
+            metavar="FILE",
+        ),
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Configuration. Default: the shipped configs/warm-up.toml.", metavar="FILE")
     ] = None,
@@ -49,34 +56,35 @@ def warm_up_cli(
     \b
     It learns the disease labels that the headings give, and the most frequent headings. A run that was stopped goes
     on from FOLDER.part when it is started again the same way.
-    exoclass warm-up indexed.jsonl --tree mtrees2020.bin --base models/encoder -o my-encoder
+    exoclass warm-up indexed.jsonl --tree mtrees2020.bin --base my-encoder -o my-warm-encoder --exclude labels.jsonl
     """
-    result = warm_up(files=files, trees=tree, base=base, out=out, config=config, taxonomy=taxonomy, force=force)
+    result = warm_up(
+        files=files, trees=tree, base=base, out=out, exclude=exclude or [], config=config, taxonomy=taxonomy,
+        force=force,
+    )  # fmt: skip
     if as_json:
         print_json(asdict(result))
     note(f'encoder written to {out}; train on it by base = "{out}" in a training configuration')
 
 
 def warm_up(
-    *,
-    files: list[Path],
-    trees: list[Path],
-    base: str,
-    out: Path,
-    config: Path | None,
-    taxonomy: Path | None,
-    force: bool,
-) -> WarmedUp:
+    *, files: list[Path], trees: list[Path], base: str, out: Path, exclude: list[Path], config: Path | None,
+    taxonomy: Path | None, force: bool,
+) -> WarmedUp:  # fmt: skip
     """Warm an encoder up on the headings of `files` and return what was done."""
     from exoclass import warming
+    from exoclass.corpus import Corpus, names_of
     from exoclass.manifest import check_target
     from exoclass.mesh import DiseaseHeadings, MeshTree
-    from exoclass.readers import read
+    from exoclass.readers import drop_duplicates, read
 
     check_target(out, force=force)  # said now, not after an hour of training
-    headings = DiseaseHeadings(MeshTree.load(trees), load_taxonomy(taxonomy))
+    labels = load_taxonomy(taxonomy)
+    headings = DiseaseHeadings(MeshTree.load(trees), labels)
+    known = {name for item in Corpus.load(exclude, labels) for name in names_of(item.record)} if exclude else set()
+    records = (record for record in readable(drop_duplicates(read(files))) if not known & set(names_of(record)))
     return warming.warm_up(
-        readable(read(files)),
+        records,
         headings,
         base,
         out,
