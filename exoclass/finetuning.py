@@ -9,24 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from exoclass import checkpoints
-from exoclass.backend import NEVER, QUIET, Bools, Floats, Ints, Run
+from exoclass.backend import NEVER, QUIET, Bools, Ints, Run
 from exoclass.encoder import fingerprint, load_encoder
 from exoclass.errors import CorpusError, ModelError
-from exoclass.windows import Window, batches, cut, padded
+from exoclass.learning import TextData, loss_function
+from exoclass.windows import cut
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
-
-BATCH_TOKENS = 2048
-"""Tokens that go through the encoder together, padding included: windows of like length, so that little is padded."""
 
 TOLD_EVERY, SAVED_EVERY = 50, 100
 """Steps between two lines of progress, and between two checkpoints."""
@@ -44,6 +42,7 @@ class TransformerConfig:
     batch_size: int
     learning_rate: float
     head_learning_rate: float
+    head_penalty: float
     layer_decay: float
     weight_decay: float
     warmup_share: float
@@ -104,9 +103,13 @@ def finetune(
 
     A run that was stopped goes on from its last checkpoint, where it has a folder for them.
 
+    The head is fitted first, on the encoder as it is, and then all learn together: a head that starts from nothing
+    would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning). With no epochs the encoder stays
+    as it is, which takes about a minute.
+
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
-    `single` by softmax; cells that are not annotated are left out. The epoch with the lowest loss on a share of the
-    texts kept aside is returned.
+    `single` by softmax; cells that are not annotated are left out. What had the lowest loss on a share of the texts
+    kept aside, the first head or an epoch, is returned.
 
     Raises
     ------
@@ -124,43 +127,44 @@ def finetune(
     order = np.random.default_rng(config.seed).permutation(len(texts))
     dev, learnt = order[:n_dev], order[n_dev:]
     model, tokenizer = tagger(config.base, Y.shape[1], config.dropout)
-    data = _Data(cut(texts, tokenizer.backend_tokenizer, config.max_tokens), Y, mask, tokenizer)
-    loss_of = _loss(Y[learnt], mask[learnt], single, config.max_positive_weight)
+    data = TextData(cut(texts, tokenizer.backend_tokenizer, config.max_tokens), Y, mask, tokenizer)
+    loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
-    best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    standing = checkpoints.Standing(0, math.inf, 0)
+
+    def aside() -> float:
+        with torch.inference_mode():
+            found = float(loss_of(data.scores(model.eval(), dev), *data.targets(dev)))
+        if not math.isfinite(found):
+            raise ModelError("the loss on the texts kept aside is no number", "Lower learning_rate.")
+        return found
+
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work is not None and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
+    else:
+        run.progress(f"fitting a head on {len(learnt)} texts")
+        data.fit_head(model.eval(), learnt, loss_of, config.head_penalty)
+        standing = checkpoints.Standing(0, aside(), 0, done=not config.epochs)
+        best_state = _copied(model)
+        run.progress(f"the head alone: loss on {n_dev} texts kept aside {standing.best:.4f}")
     while not standing.done:
         epoch, batch = divmod(standing.step, a_epoch)
         rows = _shuffled(learnt, config.seed, epoch)[batch * config.batch_size : (batch + 1) * config.batch_size]
         _set_rates(optimizer, config, standing.step, config.epochs * a_epoch)
         torch.manual_seed(config.seed * 1_000_003 + standing.step)  # so that a run that resumes draws the same
-        loss = loss_of(data.scores(model.train(), rows), *data.targets(rows))
-        if not torch.isfinite(loss):
-            raise ModelError(f"the loss is no number in epoch {epoch + 1}", "Lower learning_rate.")
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad()
+        loss = _step(optimizer, model, loss_of(data.scores(model.train(), rows), *data.targets(rows)))
         standing = replace(standing, step=standing.step + 1)
         if batch + 1 == a_epoch:
-            with torch.inference_mode():
-                aside = float(loss_of(data.scores(model.eval(), dev), *data.targets(dev)))
-            if not math.isfinite(aside):
-                raise ModelError(f"the loss is no number after epoch {epoch + 1}", "Lower learning_rate.")
-            run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {n_dev} texts kept aside {aside:.4f}")
-            waited = 0 if aside < standing.best else standing.waited + 1
+            found_loss = aside()
+            run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {n_dev} texts kept aside {found_loss:.4f}")
+            waited = 0 if found_loss < standing.best else standing.waited + 1
             if not waited:
-                best_state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+                best_state = _copied(model)
             done = waited >= config.patience or epoch + 1 == config.epochs
-            standing = replace(standing, best=min(aside, standing.best), waited=waited, done=done)
+            standing = replace(standing, best=min(found_loss, standing.best), waited=waited, done=done)
         elif standing.step % TOLD_EVERY == 0:
-            run.progress(
-                f"epoch {epoch + 1} of {config.epochs}, step {batch + 1} of {a_epoch}: loss {float(loss.detach()):.4f}"
-            )
+            run.progress(f"epoch {epoch + 1} of {config.epochs}, step {batch + 1} of {a_epoch}: loss {loss:.4f}")
         if work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
             checkpoints.save(work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
@@ -174,6 +178,24 @@ def _digest(texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int], 
     found = hashlib.sha256(told.encode(errors="surrogatepass"))
     found.update(np.packbits(Y).tobytes() + np.packbits(mask).tobytes())
     return found.hexdigest()[:16]
+
+
+def _step(optimizer: torch.optim.Optimizer, model: torch.nn.Module, loss: torch.Tensor) -> float:
+    """Learn from the loss of one batch, and return it."""
+    import torch
+
+    found = float(loss.detach())
+    if not math.isfinite(found):
+        raise ModelError("the loss is no number", "Lower learning_rate.")
+    loss.backward()  # type: ignore[no-untyped-call]  # of torch
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    optimizer.zero_grad()
+    return found
+
+
+def _copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
 def _shuffled(rows: Ints, seed: int, epoch: int) -> Ints:
@@ -196,84 +218,6 @@ def _settle_constant_labels(model: Any, Y: Bools, mask: Bools) -> None:  # noqa:
         for column in np.flatnonzero(~(positives & negatives)):
             model.head.weight[column] = 0.0
             model.head.bias[column] = -NEVER if positives[column] else NEVER
-
-
-class _Data:
-    """Windows by text, and what torch needs of them."""
-
-    def __init__(self, windows: list[Window], Y: Bools, mask: Bools, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.windows = windows
-        self.of_text: dict[int, list[int]] = {}
-        for number, window in enumerate(windows):
-            self.of_text.setdefault(window.text, []).append(number)
-        self.Y, self.mask = Y, mask
-        self.special = special_ids(tokenizer)
-
-    def scores(self, model: torch.nn.Module, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
-        """Return the scores of some texts, shape (n_rows, n_labels): means over the tokens of their windows."""
-        import torch
-
-        place = {int(row): position for position, row in enumerate(rows)}
-        chosen = [self.windows[number] for row in place for number in self.of_text.get(row, ())]
-        sums = torch.zeros(len(place), self.Y.shape[1])
-        counts = torch.zeros(len(place), 1)
-        for batch in batches(chosen, BATCH_TOKENS):
-            some = [chosen[number] for number in batch]
-            ids, mask = padded(some, *self.special)
-            tokens = model(torch.from_numpy(ids), torch.from_numpy(mask))
-            inner = torch.from_numpy(inner_mask(mask)).unsqueeze(-1)
-            owners = torch.tensor([place[window.text] for window in some])
-            sums = sums.index_add(0, owners, (tokens * inner).sum(dim=1))
-            counts = counts.index_add(0, owners, inner.sum(dim=1).float())
-        return sums / counts.clamp(min=1)
-
-    def targets(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return labels and what is annotated, as numbers."""
-        import torch
-
-        return torch.from_numpy(self.Y[rows]).float(), torch.from_numpy(self.mask[rows]).float()
-
-
-def special_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int, int]:
-    """Return the ids of the first, the last and the padding token."""
-    found = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
-    return int(found[0]), int(found[1]), int(found[2])
-
-
-def inner_mask(mask: np.ndarray) -> np.ndarray:
-    """Return the attention mask without the first and last token of each row, which stand for no characters."""
-    inner = mask.copy()
-    inner[:, 0] = 0
-    inner[np.arange(len(mask)), mask.sum(axis=1) - 1] = 0
-    return inner
-
-
-def _loss(Y: Bools, mask: Bools, single: Sequence[int], max_weight: float) -> Callable[..., Any]:
-    """Return the loss of scores against labels, with the weight of rare positives taken from these."""
-    import torch
-    from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
-
-    one = list(single)
-    many = [column for column in range(Y.shape[1]) if column not in set(one)]
-    positives, annotated = (Y & mask).sum(axis=0), mask.sum(axis=0)
-    ratio: Floats = np.sqrt((annotated - positives) / np.maximum(positives, 1))
-    weight = torch.from_numpy(np.clip(ratio, 1.0, max_weight)[many]).float()
-
-    def loss(scores: torch.Tensor, labels: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-        total = torch.zeros(())
-        if many:
-            cells = binary_cross_entropy_with_logits(
-                scores[:, many], labels[:, many], pos_weight=weight, reduction="none"
-            )
-            total = total + (cells * known[:, many]).sum() / known[:, many].sum().clamp(min=1)
-        if one:
-            rows = (known[:, one].min(dim=1).values > 0) & (labels[:, one].sum(dim=1) == 1)
-            if rows.any():
-                # One decision against len(many): the weight makes the axes count alike.
-                total = total + 0.1 * cross_entropy(scores[rows][:, one], labels[rows][:, one].argmax(dim=1))
-        return total
-
-    return loss
 
 
 def _groups(model: torch.nn.Module, config: TransformerConfig) -> list[dict[str, Any]]:

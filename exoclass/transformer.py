@@ -20,7 +20,8 @@ import numpy as np
 from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
-from exoclass.finetuning import TransformerConfig, finetune, inner_mask, special_ids
+from exoclass.finetuning import TransformerConfig, finetune
+from exoclass.learning import inner_mask, special_ids
 from exoclass.onnx_model import Graph, export, parity, quantise
 from exoclass.windows import Window, batches, cut, padded
 

@@ -12,7 +12,6 @@ import pytest
 from conftest import TINY
 
 from exoclass.backend import Backend, Bools
-from exoclass.blend import BlendBackend, BlendConfig
 from exoclass.classifier import _BACKENDS, load_backend
 from exoclass.errors import ModelError
 from exoclass.finetuning import TransformerConfig
@@ -21,7 +20,7 @@ from exoclass.transformer import TransformerBackend
 
 TRANSFORMER = TransformerConfig(
     base="", max_tokens=24, frozen_layers=0, epochs=30, patience=30, batch_size=8, learning_rate=3e-3,
-    head_learning_rate=3e-2,
+    head_learning_rate=3e-2, head_penalty=0.01,
     layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.0, max_positive_weight=4.0, dev_share=0.1,
     precision="fp32", seed=3,
 )  # fmt: skip
@@ -29,9 +28,6 @@ TRANSFORMER = TransformerConfig(
 MAKE: dict[str, Callable[[Path], Backend]] = {
     "tfidf": lambda _: new_backend(TrainConfig.load(TINY)),
     "transformer": lambda encoder: TransformerBackend(replace(TRANSFORMER, base=str(encoder))),
-    "blend": lambda encoder: BlendBackend(
-        BlendConfig(0.5, 0.5, TrainConfig.load(TINY).model, replace(TRANSFORMER, base=str(encoder), epochs=6))
-    ),
 }
 
 WORDS = {

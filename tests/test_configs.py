@@ -59,7 +59,6 @@ def test_every_file_in_configs_is_checked_here() -> None:
         "adapt.toml",
         "warm-up.toml",
         "transformer-biomedbert.toml",
-        "blend.toml",
         "prediction.schema.json",
         "constraints.txt",
         "benchmarks/hoc.toml",
@@ -81,7 +80,7 @@ def test_the_shipped_taxonomy_loads() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    sorted([path for name in ("tfidf", "transformer", "blend") for path in CONFIGS.glob(f"{name}*.toml")]),
+    sorted([path for name in ("tfidf", "transformer") for path in CONFIGS.glob(f"{name}*.toml")]),
     ids=lambda path: path.name,
 )
 def test_each_training_configuration_loads(path: Path) -> None:
@@ -90,13 +89,6 @@ def test_each_training_configuration_loads(path: Path) -> None:
 
 def test_the_configuration_of_adapt_loads() -> None:
     assert AdaptConfig.load(CONFIGS / "adapt.toml") == AdaptConfig.load()
-
-
-def test_the_members_of_the_blend_are_configured_as_when_they_stand_alone() -> None:
-    blend = TrainConfig.load(CONFIGS / "blend.toml")
-    alone = [TrainConfig.load(CONFIGS / f"{name}.toml") for name in ("tfidf", "transformer")]
-    assert [blend.model.tfidf, blend.model.transformer] == [config.model for config in alone]
-    assert (blend.calibration, blend.validation) == (alone[1].calibration, alone[1].validation)
 
 
 def test_the_configuration_of_warm_up_loads() -> None:

@@ -43,7 +43,7 @@ def adapt_cli(
 
     \b
     A run that was stopped goes on from FOLDER.part when it is started again the same way.
-    exoclass adapt pubmed.xml.gz --base models/encoder -o my-encoder
+    exoclass adapt pubmed.xml.gz --base some-encoder -o my-encoder
     exoclass adapt texts.jsonl --base microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract -o my-encoder --steps 10000
     """
     result = adapt(files=files, base=base, out=out, steps=steps, vocabulary=vocabulary, config=config, force=force)

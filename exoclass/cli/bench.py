@@ -55,7 +55,7 @@ def bench_cli(
     a fresh process on one record; peak memory that of one which tags all. BASE is a folder or a name on the Hugging
     Face hub; it gets a head at random, so only its speed means something.
     exoclass bench new.nbib
-    exoclass bench new.nbib -m tfidf -m my-model --pipeline models/encoder -n 200 --json
+    exoclass bench new.nbib -m tfidf -m my-model --pipeline my-encoder -n 200 --json
     """
     result = bench(
         files=files,
