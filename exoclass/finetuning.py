@@ -20,7 +20,6 @@ from exoclass.backend import NEVER, QUIET, Bools, Ints, Run
 from exoclass.encoder import fingerprint, load_encoder
 from exoclass.errors import CorpusError, ModelError
 from exoclass.learning import TextData, loss_function
-from exoclass.windows import cut
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +126,7 @@ def finetune(
     order = np.random.default_rng(config.seed).permutation(len(texts))
     dev, learnt = order[:n_dev], order[n_dev:]
     model, tokenizer = tagger(config.base, Y.shape[1], config.dropout)
-    data = TextData(cut(texts, tokenizer.backend_tokenizer, config.max_tokens), Y, mask, tokenizer)
+    data = TextData(texts, tokenizer, config.max_tokens, Y, mask)
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
@@ -139,12 +138,14 @@ def finetune(
             raise ModelError("the loss on the texts kept aside is no number", "Lower learning_rate.")
         return found
 
+    run.progress(f"reading {len(learnt)} texts to fit a head to them")
+    # Read before a checkpoint is looked for, so that all is read in the same batches when a run resumes.
+    encodings = data.encodings(model.eval(), learnt, {} if run.encodings is None else run.encodings)
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work is not None and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
     else:
-        run.progress(f"fitting a head on {len(learnt)} texts")
-        data.fit_head(model.eval(), learnt, loss_of, config.head_penalty)
+        data.fit_head(model, encodings, learnt, loss_of, config.head_penalty)
         standing = checkpoints.Standing(0, aside(), 0, done=not config.epochs)
         best_state = _copied(model)
         run.progress(f"the head alone: loss on {n_dev} texts kept aside {standing.best:.4f}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from exoclass.backend import Bools, Floats, Ints
-from exoclass.windows import Window, batches, padded
+from exoclass.windows import batches, cut, padded
 
 if TYPE_CHECKING:
     import torch
@@ -23,10 +23,13 @@ BATCH_TOKENS = 2048
 class TextData:
     """Windows by text, and what torch needs of them."""
 
-    def __init__(self, windows: list[Window], Y: Bools, mask: Bools, tokenizer: PreTrainedTokenizerFast) -> None:
-        self.windows = windows
+    def __init__(
+        self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, max_tokens: int, Y: Bools, mask: Bools
+    ) -> None:
+        self.texts = texts
+        self.windows = cut(texts, tokenizer.backend_tokenizer, max_tokens)
         self.of_text: dict[int, list[int]] = {}
-        for number, window in enumerate(windows):
+        for number, window in enumerate(self.windows):
             self.of_text.setdefault(window.text, []).append(number)
         self.Y, self.mask = Y, mask
         self.special = special_ids(tokenizer)
@@ -57,26 +60,32 @@ class TextData:
 
         return torch.from_numpy(self.Y[rows]).float(), torch.from_numpy(self.mask[rows]).float()
 
-    def encodings(self, model: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - nn.Module hides the encoder
-        """Return the mean encoding of the tokens of some texts, shape (n_rows, hidden size)."""
+    def encodings(self, model: Any, rows: Ints, known: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401 - nn.Module hides the encoder
+        """Return the mean encoding of the tokens of some texts, shape (n_rows, hidden size).
+
+        Texts that are `known` are not read again, and those that are read are known from then on.
+        """
         import torch
 
+        new = np.array([row for row in rows if self.texts[row] not in known], dtype=np.int64)
         head, dropout = model.head, model.dropout
         model.head = model.dropout = torch.nn.Identity()  # what is left of the model is the encoder
         try:
-            with torch.inference_mode():
-                parts = [self.scores(model, rows[start : start + 64]) for start in range(0, len(rows), 64)]
+            for start in range(0, len(new), 64):
+                some = new[start : start + 64]
+                with torch.inference_mode():
+                    found = self.scores(model, some)
+                known.update(zip([self.texts[row] for row in some], found.clone(), strict=True))
         finally:
             model.head, model.dropout = head, dropout
-        return torch.cat(parts).clone()
+        return torch.stack([known[self.texts[row]] for row in rows])
 
-    def fit_head(self, model: Any, rows: Ints, loss_of: Loss, penalty: float) -> None:  # noqa: ANN401 - as above
-        """Give the model the head that fits some texts best while the encoder stays as it is."""
+    def fit_head(self, model: Any, encodings: torch.Tensor, rows: Ints, loss_of: Loss, penalty: float) -> None:  # noqa: ANN401 - as above
+        """Give the model the head that fits the encodings of some texts best."""
         import torch
 
-        found = self.encodings(model, rows)
-        mean, spread = found.mean(dim=0), found.std(dim=0).clamp(min=1e-6)
-        inputs, labels = (found - mean) / spread, self.targets(rows)
+        mean, spread = encodings.mean(dim=0), encodings.std(dim=0).clamp(min=1e-6)
+        inputs, labels = (encodings - mean) / spread, self.targets(rows)
         n_labels = self.Y.shape[1]
         weight = torch.zeros(n_labels, inputs.shape[1], requires_grad=True)
         bias = torch.zeros(n_labels, requires_grad=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, make_dataclass
+from dataclasses import asdict, dataclass, make_dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -205,6 +205,7 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), config.validation.folds
+    run = replace(run, encodings={})
 
     def score(fold: int) -> tuple[Backend | None, Floats]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

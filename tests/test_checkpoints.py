@@ -26,9 +26,10 @@ class KilledError(Exception):
 @pytest.fixture
 def config(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> TransformerConfig:
     monkeypatch.setattr(finetuning, "SAVED_EVERY", 4)
+    # So great a penalty that the head which is fitted first says nothing, and the epochs after it count.
     return TransformerConfig(
         base=str(tiny_encoder), max_tokens=32, frozen_layers=0, epochs=3, patience=3, batch_size=8, learning_rate=3e-3,
-        head_learning_rate=3e-2, head_penalty=0.01, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
+        head_learning_rate=3e-2, head_penalty=10.0, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
         max_positive_weight=4.0, dev_share=0.1, precision="fp32", seed=3,
     )  # fmt: skip
 

@@ -45,7 +45,7 @@ def test_help_names_every_command(run: Run, flag: str) -> None:
     done = run(flag)
     assert done.returncode == 0
     assert done.stderr == ""
-    assert re.findall(r"^  (\w+)  ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE) == list(TOP)
+    assert re.findall(r"^  ([\w-]+)  ", done.stdout.partition("Commands:")[2], flags=re.MULTILINE) == list(TOP)
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)

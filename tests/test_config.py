@@ -14,6 +14,7 @@ from exoclass.config import parse_config, read_toml, shipped
 from exoclass.errors import ConfigError
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
+from exoclass.warming import WarmUpConfig
 
 GOOD = TINY.read_text(encoding="utf-8")
 
@@ -48,6 +49,8 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
         assert Taxonomy.load(path).labels
     elif path.name == "adapt.toml":
         assert AdaptConfig.load(path).max_tokens
+    elif path.name == "warm-up.toml":
+        assert WarmUpConfig.load(path).transformer.epochs
     else:
         assert TrainConfig.load(path).backend in path.stem
 

@@ -22,7 +22,6 @@ from exoclass.onnx_model import Parity
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig, train
 from exoclass.transformer import TransformerBackend
-from exoclass.windows import cut
 
 WORDS = ("collagen", "melanoma")
 
@@ -164,7 +163,17 @@ def test_without_epochs_only_a_head_is_fitted(config: TransformerConfig, texts: 
     start = tagger(config.base, 2, 0.0)[0].state_dict()
     moved = {name for name, tensor in tuned.model.state_dict().items() if not torch.equal(tensor, start[name])}
     assert {name for name in moved if "pooler" not in name} == {"head.weight", "head.bias"}
-    data = TextData(cut(texts, tuned.tokenizer.backend_tokenizer, 16), Y, np.ones_like(Y), tuned.tokenizer)
+    data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
     with torch.inference_mode():
         decided = data.scores(tuned.model, np.arange(len(texts))).argmax(dim=1).numpy()
     assert (decided == Y.argmax(axis=1)).mean() > 0.9
+
+
+def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
+    still, known = replace(config, epochs=0), dict[str, object]()
+    first = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
+    learnt = len(known)
+    assert learnt == len(set(texts)) - len({texts[row] for row in first.dev})
+    again = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
+    assert len(known) == learnt
+    assert torch.equal(first.model.head.weight, again.model.head.weight)  # type: ignore[union-attr,arg-type]  # nn.Module hides it

@@ -29,7 +29,13 @@ def folder(tmp_path: Path) -> Path:
     save(tmp_path / "new.tsv", NEW)
     shipped = WarmUpConfig.load()
     lines = (Path(__file__).parents[1] / "configs" / "warm-up.toml").read_text(encoding="utf-8")
-    for name, value in (("min_records", 5), ("batch_size", 4), ("max_tokens", 32), ("dev_share", 0.2)):
+    for name, value in (
+        ("min_records", 5),
+        ("batch_size", 4),
+        ("max_tokens", 32),
+        ("dev_share", 0.2),
+        ("head_penalty", 10),
+    ):
         old = getattr(shipped, name, None) or getattr(shipped.transformer, name)
         assert f"{name} = {old}" in lines
         lines = lines.replace(f"{name} = {old}", f"{name} = {value}")

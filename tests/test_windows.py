@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from exoclass.encoder import load_tokenizer
 from exoclass.windows import Window, batches, cut, padded
 
 TEXTS = ["Exosomes heal wounds", "", "vesicles " * 100, "a b"]
@@ -17,7 +18,7 @@ TEXTS = ["Exosomes heal wounds", "", "vesicles " * 100, "a b"]
 
 @pytest.fixture(scope="module")
 def tokenizer(tiny_encoder: Path) -> Tokenizer:
-    return Tokenizer.from_file(str(tiny_encoder / "tokenizer.json"))
+    return load_tokenizer(str(tiny_encoder)).backend_tokenizer
 
 
 @pytest.mark.parametrize("max_tokens", [5, 16, 1000])
