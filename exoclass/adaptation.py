@@ -18,9 +18,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoclass.config import load_config, shipped
-from exoclass.encoder import half_precision, load_masked_lm, load_tokenizer, read_vocabulary, replace_vocabulary
+from exoclass.encoder import (
+    half_precision,
+    load_masked_lm,
+    load_tokenizer,
+    read_vocabulary,
+    replace_vocabulary,
+    save_encoder,
+)
 from exoclass.errors import CorpusError, ModelError
-from exoclass.manifest import new_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -116,11 +122,8 @@ def adapt(
     _train(model, blocks, collator, work, config, steps=steps, bar=bar, progress=progress)
     after = _perplexity(model, held, collator, config.batch_size)
     result = Adapted(len(chosen), len(blocks), steps, round(before, 2), round(after, 2))
-    with new_folder(out, force=force) as folder:
-        model.half().save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
-        told = {"base": Path(base).name, "config": asdict(config), "vocabulary": vocabulary and vocabulary.name}
-        (folder / RECORD).write_text(json.dumps(told | asdict(result), indent=1) + "\n", encoding="utf-8")
+    told = {"base": Path(base).name, "config": asdict(config), "vocabulary": vocabulary and vocabulary.name}
+    save_encoder(out, model, tokenizer, RECORD, told | asdict(result), force=force)
     shutil.rmtree(work, ignore_errors=True)
     return result
 

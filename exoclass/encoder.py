@@ -5,7 +5,7 @@ The only module that speaks to the Hugging Face hub, and only when the user name
 
 from __future__ import annotations
 
-import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from string import ascii_lowercase
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from exoclass.config import shipped
 from exoclass.errors import ConfigError, InputError, ModelError
+from exoclass.manifest import new_folder, sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -128,11 +129,27 @@ def locate(base: str) -> str:
         return base
 
 
+def save_encoder(
+    out: Path,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    record: str,
+    told: dict[str, Any],
+    *,
+    force: bool,
+) -> None:
+    """Write an encoder, half precision, and its tokenizer to a new folder, with a file that tells what was done."""
+    with new_folder(out, force=force) as folder:
+        model.half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / record).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
 def fingerprint(base: str) -> str:
     """Return what tells one encoder from another: the sha256 of its files, or its name on the hub."""
     folder = Path(locate(base))
     files = sorted([*folder.glob("*.safetensors"), *folder.glob("tokenizer.json")]) if folder.is_dir() else []
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest() if files else base
+    return " ".join(map(sha256, files)) or base
 
 
 def _load(load: Callable[[str], Any], base: str) -> Any:  # noqa: ANN401 - an Auto class returns what it finds

@@ -120,11 +120,7 @@ def finetune(
     import torch
 
     torch.manual_seed(config.seed)  # the head starts at random
-    n_dev = max(1, round(config.dev_share * len(texts)))
-    if len(texts) < 2 * n_dev or len(texts) < 4:
-        raise CorpusError(f"{len(texts)} texts are too few to keep {n_dev} aside", "Give it more, or lower dev_share.")
-    order = np.random.default_rng(config.seed).permutation(len(texts))
-    dev, learnt = order[:n_dev], order[n_dev:]
+    dev, learnt = _split(len(texts), config)
     model, tokenizer = tagger(config.base, Y.shape[1], config.dropout)
     data = TextData(texts, tokenizer, config.max_tokens, Y, mask)
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
@@ -138,17 +134,18 @@ def finetune(
             raise ModelError("the loss on the texts kept aside is no number", "Lower learning_rate.")
         return found
 
-    run.progress(f"reading {len(learnt)} texts to fit a head to them")
-    # Read before a checkpoint is looked for, so that all is read in the same batches when a run resumes.
-    encodings = data.encodings(model.eval(), learnt, {} if run.encodings is None else run.encodings)
+    run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
+    model.eval()
+    if run.encodings is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
+        data.encodings(model.encoder, learnt, run.encodings)
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work is not None and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
     else:
-        data.fit_head(model, encodings, learnt, loss_of, config.head_penalty)
+        data.fit_head(model, learnt, loss_of, config.head_penalty, run.encodings or {})
         standing = checkpoints.Standing(0, aside(), 0, done=not config.epochs)
         best_state = _copied(model)
-        run.progress(f"the head alone: loss on {n_dev} texts kept aside {standing.best:.4f}")
+        run.progress(f"the head alone: loss on {len(dev)} texts kept aside {standing.best:.4f}")
     while not standing.done:
         epoch, batch = divmod(standing.step, a_epoch)
         rows = _shuffled(learnt, config.seed, epoch)[batch * config.batch_size : (batch + 1) * config.batch_size]
@@ -158,7 +155,7 @@ def finetune(
         standing = replace(standing, step=standing.step + 1)
         if batch + 1 == a_epoch:
             found_loss = aside()
-            run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {n_dev} texts kept aside {found_loss:.4f}")
+            run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {len(dev)} texts kept aside {found_loss:.4f}")
             waited = 0 if found_loss < standing.best else standing.waited + 1
             if not waited:
                 best_state = _copied(model)
@@ -171,6 +168,15 @@ def finetune(
     model.load_state_dict(best_state)
     _settle_constant_labels(model, Y, mask)
     return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev))
+
+
+def _split(n: int, config: TransformerConfig) -> tuple[Ints, Ints]:
+    """Return the numbers of the texts that are kept aside, and of those that are learnt from."""
+    n_dev = max(1, round(config.dev_share * n))
+    if n < 2 * n_dev or n < 4:
+        raise CorpusError(f"{n} texts are too few to keep {n_dev} aside", "Give it more, or lower dev_share.")
+    order = np.random.default_rng(config.seed).permutation(n)
+    return order[:n_dev], order[n_dev:]
 
 
 def _digest(texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int], config: TransformerConfig) -> str:

@@ -34,7 +34,7 @@ class TextData:
         self.Y, self.mask = Y, mask
         self.special = special_ids(tokenizer)
 
-    def scores(self, model: torch.nn.Module, rows: Sequence[int] | np.ndarray) -> torch.Tensor:
+    def scores(self, model: Callable[..., Any], rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return the scores of some texts, shape (n_rows, n_labels): means over the tokens of their windows."""
         import torch
 
@@ -60,30 +60,30 @@ class TextData:
 
         return torch.from_numpy(self.Y[rows]).float(), torch.from_numpy(self.mask[rows]).float()
 
-    def encodings(self, model: Any, rows: Ints, known: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401 - nn.Module hides the encoder
+    def encodings(self, encoder: Any, rows: Ints, known: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401 - of transformers
         """Return the mean encoding of the tokens of some texts, shape (n_rows, hidden size).
 
         Texts that are `known` are not read again, and those that are read are known from then on.
         """
         import torch
 
+        def encode(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            hidden: torch.Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
+            return hidden
+
         new = np.array([row for row in rows if self.texts[row] not in known], dtype=np.int64)
-        head, dropout = model.head, model.dropout
-        model.head = model.dropout = torch.nn.Identity()  # what is left of the model is the encoder
-        try:
-            for start in range(0, len(new), 64):
-                some = new[start : start + 64]
-                with torch.inference_mode():
-                    found = self.scores(model, some)
-                known.update(zip([self.texts[row] for row in some], found.clone(), strict=True))
-        finally:
-            model.head, model.dropout = head, dropout
+        for start in range(0, len(new), 64):
+            some = new[start : start + 64]
+            with torch.inference_mode():
+                found = self.scores(encode, some)
+            known.update(zip([self.texts[row] for row in some], found.clone(), strict=True))
         return torch.stack([known[self.texts[row]] for row in rows])
 
-    def fit_head(self, model: Any, encodings: torch.Tensor, rows: Ints, loss_of: Loss, penalty: float) -> None:  # noqa: ANN401 - as above
-        """Give the model the head that fits the encodings of some texts best."""
+    def fit_head(self, model: Any, rows: Ints, loss_of: Loss, penalty: float, known: dict[str, Any]) -> None:  # noqa: ANN401 - as above
+        """Give the model the head that fits some texts best while the encoder stays as it is."""
         import torch
 
+        encodings = self.encodings(model.encoder, rows, known)
         mean, spread = encodings.mean(dim=0), encodings.std(dim=0).clamp(min=1e-6)
         inputs, labels = (encodings - mean) / spread, self.targets(rows)
         n_labels = self.Y.shape[1]
@@ -117,7 +117,7 @@ def inner_mask(mask: np.ndarray) -> np.ndarray:
     return inner
 
 
-def loss_function(Y: Bools, mask: Bools, single: Sequence[int], max_weight: float) -> Callable[..., Any]:
+def loss_function(Y: Bools, mask: Bools, single: Sequence[int], max_weight: float) -> Loss:
     """Return the loss of scores against labels, with the weight of rare positives taken from these."""
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy

@@ -87,7 +87,7 @@ def verify(folder: Path) -> str:
         path = folder / name
         if Path(name).name != name or not path.is_file():
             raise TamperedModelError(f"{folder}: {name} is in the manifest but not in the folder", remedy)
-        if _sha256(path) != digest:
+        if sha256(path) != digest:
             raise TamperedModelError(f"{folder}: {name} is not the file that was saved with the model", remedy)
     for path in sorted(folder.iterdir()):
         if path.name not in entries and path.name != MANIFEST:
@@ -96,7 +96,7 @@ def verify(folder: Path) -> str:
 
 
 def _write_manifest(folder: Path) -> None:
-    files = {path.name: _sha256(path) for path in sorted(folder.iterdir())}
+    files = {path.name: sha256(path) for path in sorted(folder.iterdir())}
     (folder / MANIFEST).write_text(json.dumps({"files": files}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -110,6 +110,7 @@ def _swap(draft: Path, target: Path) -> None:
     shutil.rmtree(old)
 
 
-def _sha256(path: Path) -> str:
+def sha256(path: Path) -> str:
+    """Return the digest of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -114,17 +114,16 @@ class Family:
         """Make a version the one that is used; the change is atomic."""
         self.check(number)
         verify(self.path(number))
-        before: tuple[int, ...] = ()
-        highest = 0
-        if self.begun:
-            try:
-                now = self.champion()
-            except ModelError:
-                now = Champion(number, highest=self.versions()[-1])  # a broken pointer is what promoting mends
-            if now.number == number:
-                return self._point(now)
-            before, highest = (now.number, *(one for one in now.before if one != number)), now.highest
-        return self._point(Champion(number, before, highest))
+        if not self.begun:
+            return self._point(Champion(number))
+        try:
+            now = self.champion()
+        except ModelError:
+            now = Champion(number, highest=self.versions()[-1])  # a broken pointer is what promoting mends
+        if now.number == number:
+            return self._point(now)
+        before = (now.number, *(one for one in now.before if one != number))
+        return self._point(replace(now, number=number, before=before))
 
     def rollback(self) -> Champion:
         """Go back to the version that was used before."""

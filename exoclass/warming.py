@@ -7,7 +7,6 @@ thrown away; headings are never model input.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -18,9 +17,9 @@ import numpy as np
 from exoclass import checkpoints
 from exoclass.backend import Bools, Run
 from exoclass.config import load_config, shipped
+from exoclass.encoder import save_encoder
 from exoclass.errors import CorpusError
 from exoclass.finetuning import TransformerConfig, finetune
-from exoclass.manifest import new_folder
 from exoclass.mesh import DiseaseHeadings, heading_key
 from exoclass.records import Record
 
@@ -132,10 +131,7 @@ def warm_up(
         [record.text for record in indexed], found.Y, np.ones_like(found.Y),
         replace(config.transformer, base=base), run=Run(progress, work),
     )  # fmt: skip
-    with new_folder(out, force=force) as folder:
-        tuned.encoder.half().save_pretrained(folder)
-        tuned.tokenizer.save_pretrained(folder)
-        told = {"base": Path(base).name, "config": asdict(config), "trees": headings.tree.files} | asdict(result)
-        (folder / RECORD).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    told = {"base": Path(base).name, "config": asdict(config), "trees": headings.tree.files}
+    save_encoder(out, tuned.encoder, tuned.tokenizer, RECORD, told | asdict(result), force=force)
     checkpoints.clear(work)
     return result

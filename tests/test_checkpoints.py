@@ -34,8 +34,10 @@ def config(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> TransformerCo
     )  # fmt: skip
 
 
-def tune(config: TransformerConfig, work: Path | None, monkeypatch: pytest.MonkeyPatch, *, kill_at: int = 0) -> Tuned:
-    """Fine-tune, and stop before step `kill_at`."""
+def tune(
+    config: TransformerConfig, work: Path | None, monkeypatch: pytest.MonkeyPatch, *, kill_at: int = 0
+) -> tuple[Tuned, int]:
+    """Fine-tune, and stop before step `kill_at`; return how many steps were made, too."""
     steps, set_rates = 0, finetuning._set_rates
 
     def counted(*args: object) -> None:
@@ -47,23 +49,18 @@ def tune(config: TransformerConfig, work: Path | None, monkeypatch: pytest.Monke
 
     with monkeypatch.context() as patched:
         patched.setattr(finetuning, "_set_rates", counted)
-        tuned = finetune(TEXTS, Y, np.ones_like(Y), config, run=Run(work=work))
-    counted_steps.append(steps)
-    return tuned
-
-
-counted_steps: list[int] = []
+        return finetune(TEXTS, Y, np.ones_like(Y), config, run=Run(work=work)), steps
 
 
 @pytest.mark.parametrize("kill_at", [7, 13])
 def test_a_killed_run_ends_with_the_same_weights(
     config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:
-    whole = tune(config, None, monkeypatch)
+    whole, all_steps = tune(config, None, monkeypatch)
     with pytest.raises(KilledError):
         tune(config, tmp_path, monkeypatch, kill_at=kill_at)
-    again = tune(config, tmp_path, monkeypatch)
-    assert counted_steps[-2] - counted_steps[-1] == (kill_at - 1) // 4 * 4, "it began anew"
+    again, steps = tune(config, tmp_path, monkeypatch)
+    assert all_steps - steps == (kill_at - 1) // 4 * 4, "it began anew"
     one, other = whole.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert whole.dev == again.dev
@@ -72,8 +69,8 @@ def test_a_killed_run_ends_with_the_same_weights(
 def test_a_run_that_is_done_is_not_repeated(
     config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done = tune(config, tmp_path, monkeypatch)
-    again = tune(config, tmp_path, monkeypatch, kill_at=1)
+    done, _ = tune(config, tmp_path, monkeypatch)
+    again, _ = tune(config, tmp_path, monkeypatch, kill_at=1)
     one, other = done.model.state_dict(), again.model.state_dict()
     assert all(torch.equal(one[name], other[name]) for name in one)
 
@@ -105,7 +102,7 @@ def test_what_is_no_checkpoint_is_refused_with_a_remedy(
 def test_frozen_layers_and_words_stay_as_they_are(
     config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    free, frozen = (tune(replace(config, frozen_layers=n, patience=9), None, monkeypatch) for n in (0, 1))
+    free, frozen = (tune(replace(config, frozen_layers=n, patience=9), None, monkeypatch)[0] for n in (0, 1))
     start = finetuning.tagger(config.base, 2, 0.0)[0].state_dict()
     states = [tuned.model.state_dict() for tuned in (free, frozen)]
     moved = [{name for name, tensor in state.items() if not torch.equal(tensor, start[name])} for state in states]

@@ -79,9 +79,7 @@ def test_the_shipped_taxonomy_loads() -> None:
 
 
 @pytest.mark.parametrize(
-    "path",
-    sorted([path for name in ("tfidf", "transformer") for path in CONFIGS.glob(f"{name}*.toml")]),
-    ids=lambda path: path.name,
+    "path", sorted([*CONFIGS.glob("tfidf*.toml"), *CONFIGS.glob("transformer*.toml")]), ids=lambda path: path.name
 )
 def test_each_training_configuration_loads(path: Path) -> None:
     assert TrainConfig.load(path).backend == path.stem.split("-")[0]
