@@ -36,23 +36,24 @@ class TextData:
 
     def scores(self, model: Callable[..., Any], rows: Sequence[int] | np.ndarray) -> torch.Tensor:
         """Return the scores of some texts, shape (n_rows, n_labels): means over the tokens of their windows."""
+        return self._means(model, rows, self.Y.shape[1])
+
+    def _means(self, read: Callable[..., Any], rows: Sequence[int] | np.ndarray, width: int) -> torch.Tensor:
+        """Return the mean over the tokens of each text, shape (n_rows, width), of what is read; 0 without a token."""
         import torch
 
         place = {int(row): position for position, row in enumerate(rows)}
         chosen = [self.windows[number] for row in place for number in self.of_text.get(row, ())]
-        sums: torch.Tensor | None = None
-        counts = torch.zeros(len(place), 1)
+        sums, counts = torch.zeros(len(place), width), torch.zeros(len(place), 1)
         for batch in batches(chosen, BATCH_TOKENS):
             some = [chosen[number] for number in batch]
             ids, mask = padded(some, *self.special)
-            tokens = model(torch.from_numpy(ids), torch.from_numpy(mask))
+            tokens = read(torch.from_numpy(ids), torch.from_numpy(mask))
             inner = torch.from_numpy(inner_mask(mask)).unsqueeze(-1)
             owners = torch.tensor([place[window.text] for window in some])
-            found = (tokens * inner).sum(dim=1)
-            sums = torch.zeros(len(place), found.shape[1]) if sums is None else sums
-            sums = sums.index_add(0, owners, found)
+            sums = sums.index_add(0, owners, (tokens * inner).sum(dim=1))
             counts = counts.index_add(0, owners, inner.sum(dim=1).float())
-        return torch.zeros(len(place), self.Y.shape[1]) if sums is None else sums / counts.clamp(min=1)
+        return sums / counts.clamp(min=1)
 
     def targets(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Return labels and what is annotated, as numbers."""
@@ -75,7 +76,7 @@ class TextData:
         for start in range(0, len(new), 64):
             some = new[start : start + 64]
             with torch.inference_mode():
-                found = self.scores(encode, some)
+                found = self._means(encode, some, int(encoder.config.hidden_size))
             known.update(zip([self.texts[row] for row in some], found.clone(), strict=True))
         return torch.stack([known[self.texts[row]] for row in rows])
 
