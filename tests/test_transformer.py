@@ -179,16 +179,6 @@ def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig,
     assert torch.equal(first.model.head.weight, again.model.head.weight)  # type: ignore[union-attr,arg-type]  # nn.Module hides it
 
 
-def test_texts_without_a_word_do_not_hinder_the_head(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
-    empty = np.zeros((80, 2), dtype=bool)
-    tuned = finetune(
-        [""] * 80 + texts, np.r_[empty, Y], np.ones((80 + len(Y), 2), dtype=bool), replace(config, epochs=0)
-    )
-    data = TextData(["mice melanoma"], tuned.tokenizer, 16, Y[:1], Y[:1])
-    with torch.inference_mode():
-        assert data.scores(tuned.model, [0])[0].argmax() == 1
-
-
 def test_a_batch_of_texts_without_a_word_has_encodings(config: TransformerConfig, Y: Bools) -> None:
     model, tokenizer = tagger(config.base, 2, 0.0)
     data = TextData(["", "mice"], tokenizer, 16, Y[:2], Y[:2])
