@@ -238,8 +238,9 @@ def _doubtful(champion: Classifier, new: Corpus, known: Corpus, run: Run) -> Boo
     seen = np.flatnonzero(np.array(rows) >= 0)
     if len(seen):
         run.progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
-        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), run=run)
-        probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[[rows[row] for row in seen]])
+        known_as = [rows[row] for row in seen]
+        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), rows=known_as, run=run)
+        probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[known_as])
     return contradicted(probs, Y, mask)
 
 

@@ -153,11 +153,8 @@ def train(
     if test is not None and len(test):
         run.progress(f"scoring {len(test)} held-out records")
         reports.append(evaluate(clf, test, name="held-out test split"))
-    evaluation = {
-        "reports": [to_json(report) for report in reports],
-        "markdown": [to_markdown(report) for report in reports],
-    }
-    clf.metadata = Metadata(**(asdict(metadata) | {"evaluation": evaluation}))
+    told = {"reports": [to_json(report) for report in reports], "markdown": [to_markdown(report) for report in reports]}
+    clf.metadata = replace(metadata, evaluation=told)
     return clf, reports
 
 
@@ -190,21 +187,25 @@ def cross_scores(
     *,
     keep: bool = False,
     final: bool = False,
+    rows: Sequence[int] | None = None,
     run: Run = QUIET,
 ) -> OutOfFold:
     """Return out-of-fold scores: each fold is scored by a model fitted on the others, which are kept if wanted.
 
     The models do not depend on each other, so the processors share them; the result is the same to the last bit.
+
+    If `rows` are given, only the papers of these are scored, see `Corpus.folds_of`; the scores of the others are 0.
     """
     Y, mask = corpus.binarize(taxonomy)
     texts = corpus.texts
-    folds = corpus.folds(config.validation.folds, config.validation.seed)
-    if config.validation.folds < 2 or len(np.unique(folds)) < 2:
+    n = config.validation.folds
+    folds = corpus.folds(n, config.validation.seed) if rows is None else corpus.folds_of(rows, n)
+    if n < 2 or len(np.unique(folds)) < 2:
         raise CorpusError(
             "all records are in one fold, so nothing is left to test on",
             "Give it records of more papers, or set folds to 2 or more.",
         )
-    single, n = _single(taxonomy), config.validation.folds
+    single, n = _single(taxonomy), int(folds.max()) + 1
     run = replace(run, encodings={})
 
     def score(fold: int) -> tuple[Backend | None, Floats]:

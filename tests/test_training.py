@@ -232,6 +232,27 @@ def test_out_of_fold_scores_are_of_models_that_have_not_seen_the_paper(
         assert np.array_equal(found.scores[outside], backend.scores([part.texts[i] for i in outside]))
 
 
+def test_few_papers_are_scored_by_one_model_that_has_not_seen_them(
+    labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig
+) -> None:
+    part = labelled[:40]
+    found = cross_scores(part, taxonomy, tiny_config, rows=[3, 7], keep=True)
+    Y, mask = part.binarize(taxonomy)
+    inside = [row for row in range(40) if row not in {3, 7}]
+    single = taxonomy.columns("scope")
+    backend = new_backend(tiny_config).fit([part.texts[i] for i in inside], Y[inside], mask[inside], single=single)
+    assert len(found.backends) == 1
+    assert np.array_equal(found.scores[[3, 7]], backend.scores([part.texts[3], part.texts[7]]))
+    assert not found.scores[inside].any()
+
+
+def test_folds_of_some_papers_hold_no_more_than_a_share_and_all_records_of_a_paper(labelled: Corpus) -> None:
+    pairs = Corpus(tuple(replace(item, group=f"g{number // 2}") for number, item in enumerate(labelled[:40])))
+    folds = pairs.folds_of([0, 2, 4, 6, 8], 5)  # 5 of 20 papers, at most 4 in a fold
+    assert folds[:10].tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 0, 0]
+    assert set(folds[10:].tolist()) == {-1}
+
+
 def test_records_of_one_paper_are_in_one_fold(labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig) -> None:
     pairs = Corpus(tuple(replace(item, group=f"g{number // 2}") for number, item in enumerate(labelled[:40])))
     folds = cross_scores(pairs, taxonomy, tiny_config).folds
