@@ -179,6 +179,19 @@ def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig,
     assert torch.equal(first.model.head.weight, again.model.head.weight)  # type: ignore[union-attr,arg-type]  # nn.Module hides it
 
 
+def test_scores_from_shared_encodings_are_those_of_the_graph(
+    config: TransformerConfig, texts: list[str], Y: Bools
+) -> None:
+    run = Run(encodings={})
+    backend = TransformerBackend(replace(config, epochs=0)).fit(texts, Y, np.ones_like(Y), run=run)
+    assert run.encodings
+    known = list(run.encodings)
+    some = [*known[:9], "a text that was never read " * 9]  # with one unknown all are read
+    assert backend.scores(known[:9]) == pytest.approx(backend.scores(some)[:9], abs=1e-4)
+    learnt = TransformerBackend(replace(config, epochs=1)).fit(texts, Y, np.ones_like(Y), run=Run(encodings={}))
+    assert np.abs(learnt.scores(known[:9]) - backend.scores(known[:9])).max() > 1e-3  # its encoder is another one
+
+
 def test_a_batch_of_texts_without_a_word_has_encodings(config: TransformerConfig, Y: Bools) -> None:
     model, tokenizer = tagger(config.base, 2, 0.0)
     data = TextData(["", "mice"], tokenizer, 16, Y[:2], Y[:2])
