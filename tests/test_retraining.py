@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,7 +19,7 @@ from conftest import DATA, Run, clean_environment
 
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus, LabeledRecord, names_of, to_row
-from exoclass.errors import CorpusError, ModelError
+from exoclass.errors import CorpusError, ModelError, OutputError
 from exoclass.gate import Limits, contradicted
 from exoclass.merging import merge, read_new
 from exoclass.retraining import Retrained, retrain
@@ -360,3 +361,23 @@ def test_a_killed_run_leaves_the_champion_and_the_next_one_works(
 def test_a_second_run_at_once_is_refused(again: Again, new: Corpus, tmp_path: Path) -> None:
     with Family(tmp_path / "mine").lock(create=True), pytest.raises(ModelError, match="is being changed by process"):
         again(new)
+
+
+def test_a_full_disk_leaves_champion_and_labels_as_they_were(again: Again, new: Corpus, tmp_path: Path) -> None:
+    again(new[:4])
+    family = Family(tmp_path / "mine")
+    before = {path: path.read_bytes() for path in family.folder.rglob("*") if path.is_file()}
+    champion = family.champion().number
+    largest = max(path.stat().st_size for path in family.path(champion).iterdir())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest // 2, hard))  # a write beyond it fails, as on a full disk
+    try:
+        with pytest.raises(OutputError, match="cannot be written"):
+            again(new[4:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert family.champion().number == champion
+    assert {path: path.read_bytes() for path in before} == before
+    found = again(new[4:])
+    assert found.challenger not in {champion, found.champion}
+    assert found.merged.train  # and nothing of the failed run is in the way
