@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -127,23 +127,25 @@ def finetune(
     a_epoch = math.ceil(len(learnt) / config.batch_size)
     optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
 
-    def aside() -> float:
+    def aside(scores: Callable[[], torch.Tensor]) -> float:
         with torch.inference_mode():
-            found = float(loss_of(data.scores(model.eval(), dev), *data.targets(dev)))
+            found = float(loss_of(scores(), *data.targets(dev)))
         if not math.isfinite(found):
             raise ModelError("the loss on the texts kept aside is no number", "Lower learning_rate.")
         return found
 
     run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
     model.eval()
+    known = {} if run.encodings is None else run.encodings
     if run.encodings is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
-        data.encodings(model.encoder, learnt, run.encodings)
+        data.encodings(model.encoder, np.concatenate([learnt, dev]), known)
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work is not None and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
     else:
-        data.fit_head(model, learnt, loss_of, config.head_penalty, run.encodings or {})
-        standing = checkpoints.Standing(0, aside(), 0, done=not config.epochs)
+        data.fit_head(model, learnt, loss_of, config.head_penalty, known)
+        best = aside(lambda: model.head(data.encodings(model.encoder, dev, known)))  # type: ignore[operator]  # nn.Module hides it
+        standing = checkpoints.Standing(0, best, 0, done=not config.epochs)
         best_state = _copied(model)
         run.progress(f"the head alone: loss on {len(dev)} texts kept aside {standing.best:.4f}")
     while not standing.done:
@@ -154,7 +156,7 @@ def finetune(
         loss = _step(optimizer, model, loss_of(data.scores(model.train(), rows), *data.targets(rows)))
         standing = replace(standing, step=standing.step + 1)
         if batch + 1 == a_epoch:
-            found_loss = aside()
+            found_loss = aside(lambda: data.scores(model.eval(), dev))
             run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {len(dev)} texts kept aside {found_loss:.4f}")
             waited = 0 if found_loss < standing.best else standing.waited + 1
             if not waited:
