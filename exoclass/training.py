@@ -79,7 +79,7 @@ class TrainConfig:
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,).
+    """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,), -1 for none.
 
     `backends` are these models by fold, if they were to be kept, and `final` is one of all records, if it was wanted.
     """

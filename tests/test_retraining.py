@@ -363,7 +363,9 @@ def test_a_second_run_at_once_is_refused(again: Again, new: Corpus, tmp_path: Pa
         again(new)
 
 
-def test_a_full_disk_leaves_champion_and_labels_as_they_were(again: Again, new: Corpus, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_champion_and_labels_as_they_were(
+    again: Again, new: Corpus, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
     again(new[:4])
     family = Family(tmp_path / "mine")
     before = {path: path.read_bytes() for path in family.folder.rglob("*") if path.is_file()}
@@ -380,4 +382,6 @@ def test_a_full_disk_leaves_champion_and_labels_as_they_were(again: Again, new: 
     assert {path: path.read_bytes() for path in before} == before
     found = again(new[4:])
     assert found.challenger not in {champion, found.champion}
-    assert found.merged.train  # and nothing of the failed run is in the way
+    assert Classifier.from_pretrained(family.path(found.challenger)).name == f"mine-v{found.challenger}"  # it is whole
+    kept = Corpus.load([family.labels(found.challenger)], taxonomy)
+    assert {item.record.key for item in kept} == {item.record.key for item in new}
