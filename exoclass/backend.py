@@ -34,8 +34,8 @@ class Run:
         A folder for checkpoints, or None for none. What lies there is of use only to a fit of the same texts and
         labels.
     encodings
-        By text: what an encoder that has learnt nothing yet makes of it. Fits of the same configuration, the folds of
-        a cross-validation, share it, so that no text is read twice; None for a fit by itself.
+        By text: what an encoder that learns nothing makes of it. Fits of the same configuration, the folds of a
+        cross-validation, share it, so that no text is read twice; None for a fit by itself.
     """
 
     progress: Callable[[str], None] = lambda _: None

@@ -6,7 +6,7 @@ The only module that speaks to the Hugging Face hub, and only when the user name
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, cast
@@ -16,6 +16,7 @@ from exoclass.errors import ConfigError, InputError, ModelError
 from exoclass.manifest import new_folder, sha256
 
 if TYPE_CHECKING:
+    import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -67,6 +68,36 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 
     model = _load(lambda found: AutoModel.from_pretrained(found, trust_remote_code=False, use_safetensors=True), base)
     return _ready(model), load_tokenizer(base)
+
+
+def states_of(encoder: PreTrainedModel, layers: Sequence[int]) -> torch.nn.Module:
+    """Return a module: token ids and attention mask in, the states of some layers side by side out.
+
+    Layer 0 is the words as they are looked up, -1 what the encoder ends with. The output has shape (batch, length,
+    `width`).
+
+    Raises
+    ------
+    ModelError
+        If the encoder has no such layer.
+    """
+    import torch
+
+    depth, width = int(encoder.config.num_hidden_layers), int(encoder.config.hidden_size)
+    if not layers or not all(-1 <= layer <= depth for layer in layers):
+        raise ModelError(f"read_layers {[*layers]} are not in an encoder of {depth} layers", "Mend the configuration.")
+
+    class States(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = encoder
+            self.width = width * len(layers)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
+            return torch.cat([found.hidden_states[layer] for layer in layers], dim=-1)
+
+    return States()
 
 
 def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

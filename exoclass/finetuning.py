@@ -1,15 +1,11 @@
-"""Fine-tuning: an encoder and one linear head over all labels learn from labelled texts.
-
-The head is applied to every token, and the score of a text is the mean over its tokens. That equals a head on the
-mean-pooled encoding, and shows for free which tokens a score came from.
-"""
+"""Fine-tuning: an encoder and one head over all labels (see `exoclass.attention`) learn from labelled texts."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -17,13 +13,13 @@ import numpy as np
 
 from exoclass import checkpoints
 from exoclass.backend import NEVER, QUIET, Bools, Ints, Run
-from exoclass.encoder import fingerprint, load_encoder
+from exoclass.encoder import fingerprint, load_encoder, states_of
 from exoclass.errors import CorpusError, ModelError
-from exoclass.learning import TextData, loss_function
+from exoclass.learning import READ_AT_ONCE, TextData, fit_mean_head, loss_function, new_head
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 TOLD_EVERY, SAVED_EVERY = 50, 100
 """Steps between two lines of progress, and between two checkpoints."""
@@ -35,20 +31,24 @@ class TransformerConfig:
 
     base: str
     max_tokens: int
+    read_layers: tuple[int, ...]
     frozen_layers: int
+    heads: int
     epochs: int
     patience: int
     batch_size: int
     learning_rate: float
-    head_learning_rate: float
-    head_penalty: float
+    query_learning_rate: float
+    value_learning_rate: float
     layer_decay: float
     weight_decay: float
+    head_weight_decay: float
+    head_penalty: float
+    head_dropout: float
     warmup_share: float
-    dropout: float
     max_positive_weight: float
     dev_share: float
-    precision: Literal["int8", "fp32"]
+    precision: Literal["int8", "fp16", "fp32"]
     seed: int
 
 
@@ -56,37 +56,23 @@ class TransformerConfig:
 class Tuned:
     """A fine-tuned encoder with its head, as a torch module, and the tokenizer it reads with."""
 
-    model: torch.nn.Module
+    model: Any
+    """Of `tagger`."""
     tokenizer: PreTrainedTokenizerFast
     dev: tuple[int, ...]
     """Numbers of the texts that were kept for early stopping."""
-
-    @property
-    def encoder(self) -> PreTrainedModel:
-        """The encoder without the head."""
-        found: PreTrainedModel = self.model.encoder  # type: ignore[assignment]  # nn.Module hides it
-        return found
+    known: dict[str, Any]
+    """By text: the states of its tokens, where the encoder stayed as it was."""
 
 
-def tagger(base: str, n_labels: int, dropout: float) -> tuple[torch.nn.Module, PreTrainedTokenizerFast]:
-    """Return an untrained head on an encoder: token ids and mask in, one score per token and label out."""
+def tagger(config: TransformerConfig, n_labels: int) -> tuple[Any, PreTrainedTokenizerFast]:
+    """Return an ``encoder`` that gives states of tokens and an untrained ``head`` in one module, and the tokenizer."""
     import torch
 
-    encoder, tokenizer = load_encoder(base)
-
-    class Tagger(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.encoder = encoder
-            self.dropout = torch.nn.Dropout(dropout)
-            self.head = torch.nn.Linear(int(encoder.config.hidden_size), n_labels)
-
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-            hidden = self.encoder(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            scores: torch.Tensor = self.head(self.dropout(hidden))
-            return scores
-
-    return Tagger(), tokenizer
+    found, tokenizer = load_encoder(config.base)
+    encoder = states_of(found, config.read_layers)
+    head = new_head(config.heads, n_labels, int(encoder.width), config.head_dropout)  # type: ignore[arg-type]  # nn.Module hides it
+    return torch.nn.ModuleDict({"encoder": encoder, "head": head}), tokenizer
 
 
 def finetune(
@@ -102,9 +88,9 @@ def finetune(
 
     A run that was stopped goes on from its last checkpoint, where it has a folder for them.
 
-    The head is fitted first, on the encoder as it is, and then all learn together: a head that starts from nothing
-    would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning). With no epochs the encoder stays
-    as it is, which takes about a minute.
+    The head is fitted first, on the means of the encoder's states, and then all learn together: a head that starts
+    from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning). If all layers are
+    frozen, or there are no epochs, the encoder stays as it is and reads every text once.
 
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
     `single` by softmax; cells that are not annotated are left out. What had the lowest loss on a share of the texts
@@ -119,33 +105,39 @@ def finetune(
     """
     import torch
 
-    torch.manual_seed(config.seed)  # the head starts at random
+    torch.manual_seed(config.seed)  # what a checkpoint lacks, such as a pooler, starts at random
     dev, learnt = _split(len(texts), config)
-    model, tokenizer = tagger(config.base, Y.shape[1], config.dropout)
-    data = TextData(texts, tokenizer, config.max_tokens, Y, mask)
+    model, tokenizer = tagger(config, Y.shape[1])
+    optimizer = torch.optim.AdamW(_groups(model, config))
+    still = not config.epochs or all(not part.requires_grad for part in model.encoder.parameters())
+    known = ({} if run.encodings is None else run.encodings) if still else None
+    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known)
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
-    optimizer = torch.optim.AdamW(_groups(model, config), weight_decay=config.weight_decay)
 
-    def aside(scores: Callable[[], torch.Tensor]) -> float:
+    def aside() -> float:
         with torch.inference_mode():
-            found = float(loss_of(scores(), *data.targets(dev)))
+            found = float(loss_of(data.scores(model.eval(), dev).mean(dim=1), *data.targets(dev)))
         if not math.isfinite(found):
-            raise ModelError("the loss on the texts kept aside is no number", "Lower learning_rate.")
+            raise ModelError("the loss on the texts kept aside is no number", "Lower the learning rates.")
         return found
 
     run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
     model.eval()
-    known = {} if run.encodings is None else run.encodings
-    if run.encodings is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
-        data.encodings(model.encoder, np.concatenate([learnt, dev]), known)
+    if known is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
+        data.means(model.encoder, np.concatenate([learnt, dev]))
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work is not None and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
     else:
-        data.fit_head(model, learnt, loss_of, config.head_penalty, known)
-        best = aside(lambda: model.head(data.encodings(model.encoder, dev, known)))  # type: ignore[operator]  # nn.Module hides it
-        standing = checkpoints.Standing(0, best, 0, done=not config.epochs)
+        with torch.inference_mode():
+            scale = torch.cat(data.states(model.encoder, learnt[:READ_AT_ONCE])).std(dim=0)
+        model.head.scale.copy_(scale.clamp(min=1e-6))
+        targets = data.targets(learnt)
+        fit_mean_head(
+            model.head, data.means(model.encoder, learnt), lambda scores: loss_of(scores, *targets), config.head_penalty
+        )
+        standing = checkpoints.Standing(0, aside(), 0, done=not config.epochs)
         best_state = _copied(model)
         run.progress(f"the head alone: loss on {len(dev)} texts kept aside {standing.best:.4f}")
     while not standing.done:
@@ -153,10 +145,11 @@ def finetune(
         rows = _shuffled(learnt, config.seed, epoch)[batch * config.batch_size : (batch + 1) * config.batch_size]
         _set_rates(optimizer, config, standing.step, config.epochs * a_epoch)
         torch.manual_seed(config.seed * 1_000_003 + standing.step)  # so that a run that resumes draws the same
-        loss = _step(optimizer, model, loss_of(data.scores(model.train(), rows), *data.targets(rows)))
+        by_head = model.train().head(data.states(model.encoder, rows)).unbind(dim=1)
+        loss = _step(optimizer, model, sum(loss_of(scores, *data.targets(rows)) for scores in by_head))
         standing = replace(standing, step=standing.step + 1)
         if batch + 1 == a_epoch:
-            found_loss = aside(lambda: data.scores(model.eval(), dev))
+            found_loss = aside()
             run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {len(dev)} texts kept aside {found_loss:.4f}")
             waited = 0 if found_loss < standing.best else standing.waited + 1
             if not waited:
@@ -168,8 +161,8 @@ def finetune(
         if work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
             checkpoints.save(work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
-    _settle_constant_labels(model, Y, mask)
-    return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev))
+    _settle_constant_labels(model.head, Y, mask)
+    return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev), known or {})
 
 
 def _split(n: int, config: TransformerConfig) -> tuple[Ints, Ints]:
@@ -189,14 +182,14 @@ def _digest(texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int], 
     return found.hexdigest()[:16]
 
 
-def _step(optimizer: torch.optim.Optimizer, model: torch.nn.Module, loss: torch.Tensor) -> float:
+def _step(optimizer: torch.optim.Optimizer, model: torch.nn.Module, loss: Any) -> float:  # noqa: ANN401 - a tensor
     """Learn from the loss of one batch, and return it."""
     import torch
 
     found = float(loss.detach())
     if not math.isfinite(found):
-        raise ModelError("the loss is no number", "Lower learning_rate.")
-    loss.backward()  # type: ignore[no-untyped-call]  # of torch
+        raise ModelError("the loss is no number", "Lower the learning rates.")
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()
@@ -218,32 +211,37 @@ def _set_rates(optimizer: torch.optim.Optimizer, config: TransformerConfig, step
         group["lr"] = group["top"] * share
 
 
-def _settle_constant_labels(model: Any, Y: Bools, mask: Bools) -> None:  # noqa: ANN401 - see `tagger`
+def _settle_constant_labels(head: Any, Y: Bools, mask: Bools) -> None:  # noqa: ANN401 - of `new_head`
     """Let the head say "never" of a label without a positive, and "always" of one without a negative."""
     import torch
 
     positives, negatives = (Y & mask).sum(axis=0) > 0, (~Y & mask).sum(axis=0) > 0
     with torch.no_grad():
         for column in np.flatnonzero(~(positives & negatives)):
-            model.head.weight[column] = 0.0
-            model.head.bias[column] = -NEVER if positives[column] else NEVER
+            head.values[:, column] = 0.0
+            head.bias[:, column] = -NEVER if positives[column] else NEVER
 
 
-def _groups(model: torch.nn.Module, config: TransformerConfig) -> list[dict[str, Any]]:
+def _groups(model: Any, config: TransformerConfig) -> list[dict[str, Any]]:  # noqa: ANN401 - of `tagger`
     """Return parameters with a rate per layer: the head learns fastest, the embeddings slowest.
 
     Frozen layers take their embeddings with them, and no gradient is computed below the first that learns.
     """
-    depth = int(model.encoder.config.num_hidden_layers)  # type: ignore[union-attr,arg-type]  # nn.Module hides it
-    rates: dict[float, list[Any]] = {}
+    depth = int(model.encoder.encoder.config.num_hidden_layers)
+    rates: dict[tuple[float, float], list[Any]] = {}
     for name, parameter in model.named_parameters():
+        decay = config.weight_decay
         if name.startswith("head."):
-            rate = config.head_learning_rate
+            rate = config.query_learning_rate if name == "head.queries" else config.value_learning_rate
+            decay = config.head_weight_decay
         else:
             layer = next((int(part) + 1 for part in name.split(".") if part.isdigit()), 0)
             if config.frozen_layers and layer <= config.frozen_layers:
                 parameter.requires_grad = False
                 continue
             rate = config.learning_rate * config.layer_decay ** (depth - layer)
-        rates.setdefault(rate, []).append(parameter)
-    return [{"params": parameters, "lr": rate, "top": rate} for rate, parameters in rates.items()]
+        rates.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "top": rate, "weight_decay": decay}
+        for (rate, decay), parameters in rates.items()
+    ]

@@ -1,12 +1,13 @@
-"""What fine-tuning learns from: texts cut into windows with their labels, and the loss of scores against these."""
+"""What fine-tuning learns with: texts cut into windows with their labels, the head, and the loss of scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from exoclass.attention import LabelAttention
 from exoclass.backend import Bools, Floats, Ints
 from exoclass.windows import batches, cut, padded
 
@@ -19,12 +20,27 @@ Loss = Callable[..., Any]
 BATCH_TOKENS = 2048
 """Tokens that go through the encoder together, padding included: windows of like length, so that little is padded."""
 
+READ_AT_ONCE = 64
+"""Texts whose states are in memory together while they are only read."""
+
 
 class TextData:
-    """Windows by text, and what torch needs of them."""
+    """Windows by text, and what torch needs of them.
+
+    Parameters
+    ----------
+    known
+        By text: the states of its tokens, half precision, where the encoder stays as it is.
+    """
 
     def __init__(
-        self, texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, max_tokens: int, Y: Bools, mask: Bools
+        self,
+        texts: Sequence[str],
+        tokenizer: PreTrainedTokenizerFast,
+        max_tokens: int,
+        Y: Bools,
+        mask: Bools,
+        known: dict[str, Any] | None = None,
     ) -> None:
         self.texts = texts
         self.windows = cut(texts, tokenizer.backend_tokenizer, max_tokens)
@@ -32,76 +48,134 @@ class TextData:
         for number, window in enumerate(self.windows):
             self.of_text.setdefault(window.text, []).append(number)
         self.Y, self.mask = Y, mask
+        self.known = known
         self.special = special_ids(tokenizer)
 
-    def scores(self, model: Callable[..., Any], rows: Sequence[int] | np.ndarray) -> torch.Tensor:
-        """Return the scores of some texts, shape (n_rows, n_labels): means over the tokens of their windows."""
-        return self._means(model, rows, self.Y.shape[1])
+    def states(self, encode: Any, rows: Sequence[int] | Ints) -> list[torch.Tensor]:  # noqa: ANN401 - of `exoclass.encoder.states_of`
+        """Return the states of the tokens of some texts, each of shape (n_tokens, width); known ones are not read."""
+        known = self.known
+        if known is None:
+            return self._read(encode, rows)
+        new = [int(row) for row in rows if self.texts[row] not in known]
+        for row, found in zip(new, self._read(encode, new), strict=True):
+            known[self.texts[row]] = found.half()
+        return [known[self.texts[row]].float() for row in rows]
 
-    def _means(self, read: Callable[..., Any], rows: Sequence[int] | np.ndarray, width: int) -> torch.Tensor:
-        """Return the mean over the tokens of each text, shape (n_rows, width), of what is read; 0 without a token."""
+    def means(self, encode: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - as above
+        """Return the mean state of the tokens of some texts, shape (n_rows, width); 0 without a token."""
         import torch
 
-        place = {int(row): position for position, row in enumerate(rows)}
-        chosen = [self.windows[number] for row in place for number in self.of_text.get(row, ())]
-        sums, counts = torch.zeros(len(place), width), torch.zeros(len(place), 1)
-        for batch in batches(chosen, BATCH_TOKENS):
-            some = [chosen[number] for number in batch]
-            ids, mask = padded(some, *self.special)
-            tokens = read(torch.from_numpy(ids), torch.from_numpy(mask))
-            inner = torch.from_numpy(inner_mask(mask)).unsqueeze(-1)
-            owners = torch.tensor([place[window.text] for window in some])
-            sums = sums.index_add(0, owners, (tokens * inner).sum(dim=1))
-            counts = counts.index_add(0, owners, inner.sum(dim=1).float())
-        return sums / counts.clamp(min=1)
+        with torch.inference_mode():
+            parts = [self.states(encode, some) for some in _chunks(rows)]
+        found = [state.sum(dim=0) / max(1, len(state)) for part in parts for state in part]
+        return torch.stack(found).clone()
 
-    def targets(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+    def scores(self, model: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - see `exoclass.finetuning.tagger`
+        """Return the scores of some texts that are only read, shape (n_rows, n_heads, n_labels)."""
+        import torch
+
+        with torch.inference_mode():
+            return torch.cat([model.head(self.states(model.encoder, some)) for some in _chunks(rows)])
+
+    def _read(self, encode: Any, rows: Sequence[int] | Ints) -> list[torch.Tensor]:  # noqa: ANN401 - as above
+        import torch
+
+        chosen = [self.windows[number] for row in rows for number in self.of_text.get(int(row), ())]
+        found: dict[int, torch.Tensor] = {}
+        for batch in batches(chosen, BATCH_TOKENS):
+            ids, mask = padded([chosen[number] for number in batch], *self.special)
+            states = encode(torch.from_numpy(ids), torch.from_numpy(mask))
+            inner = torch.from_numpy(inner_mask(mask) > 0)
+            found |= {number: states[place][inner[place]] for place, number in enumerate(batch)}
+        parts: dict[int, list[torch.Tensor]] = {int(row): [torch.zeros(0, encode.width)] for row in rows}
+        for number, window in enumerate(chosen):
+            parts[window.text].append(found[number])
+        return [torch.cat(parts[int(row)]) for row in rows]
+
+    def targets(self, rows: Ints) -> tuple[torch.Tensor, torch.Tensor]:
         """Return labels and what is annotated, as numbers."""
         import torch
 
         return torch.from_numpy(self.Y[rows]).float(), torch.from_numpy(self.mask[rows]).float()
 
-    def encodings(self, encoder: Any, rows: Ints, known: dict[str, Any]) -> torch.Tensor:  # noqa: ANN401 - of transformers
-        """Return the mean encoding of the tokens of some texts, shape (n_rows, hidden size).
 
-        Texts that are `known` are not read again, and those that are read are known from then on.
-        """
-        import torch
+def new_head(n_heads: int, n_labels: int, width: int, dropout: float) -> torch.nn.Module:
+    """Return a head that knows nothing; states of texts, each (n_tokens, width), in; (n, n_heads, n_labels) out.
 
-        def encode(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-            hidden: torch.Tensor = encoder(input_ids=ids, attention_mask=mask).last_hidden_state
-            return hidden
+    Each head leaves out other parts of the states while it learns, so that they learn different things.
+    """
+    import torch
 
-        new = np.array([row for row in rows if self.texts[row] not in known], dtype=np.int64)
-        for start in range(0, len(new), 64):
-            some = new[start : start + 64]
-            with torch.inference_mode():
-                found = self._means(encode, some, int(encoder.config.hidden_size))
-            known.update(zip([self.texts[row] for row in some], found.clone(), strict=True))
-        return torch.stack([known[self.texts[row]] for row in rows])
+    class Head(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.queries = torch.nn.Parameter(torch.zeros(n_heads, n_labels, width))
+            self.values = torch.nn.Parameter(torch.zeros(n_heads, n_labels, width))
+            self.bias = torch.nn.Parameter(torch.zeros(n_heads, n_labels))
+            self.register_buffer("mean", torch.zeros(width))
+            self.register_buffer("scale", torch.ones(width))
 
-    def fit_head(self, model: Any, rows: Ints, loss_of: Loss, penalty: float, known: dict[str, Any]) -> None:  # noqa: ANN401 - as above
-        """Give the model the head that fits some texts best while the encoder stays as it is."""
-        import torch
+        def forward(self, states: list[torch.Tensor]) -> torch.Tensor:
+            tokens = (torch.cat(states) - self.mean) / self.scale  # type: ignore[operator]  # nn.Module hides its kind
+            kept: torch.Tensor | float = 1.0
+            if self.training and dropout:
+                kept = (torch.rand(n_heads, 1, width) >= dropout) / (1 - dropout)
+            attention, found = (
+                torch.split(tokens @ (weights * kept).reshape(-1, width).T, [len(state) for state in states])
+                for weights in (self.queries, self.values)
+            )
+            sums = [(a.softmax(dim=0) * v).sum(dim=0) for a, v in zip(attention, found, strict=True)]
+            return torch.stack(sums).reshape(-1, n_heads, n_labels) + self.bias
 
-        encodings = self.encodings(model.encoder, rows, known)
-        mean, spread = encodings.mean(dim=0), encodings.std(dim=0).clamp(min=1e-6)
-        inputs, labels = (encodings - mean) / spread, self.targets(rows)
-        n_labels = self.Y.shape[1]
-        weight = torch.zeros(n_labels, inputs.shape[1], requires_grad=True)
-        bias = torch.zeros(n_labels, requires_grad=True)
-        optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+    return Head()
 
-        def closure() -> torch.Tensor:
-            optimizer.zero_grad()
-            loss: torch.Tensor = loss_of(inputs @ weight.T + bias, *labels) + penalty / n_labels * weight.square().sum()
-            loss.backward()  # type: ignore[no-untyped-call]  # of torch
-            return loss
 
-        optimizer.step(closure)  # type: ignore[no-untyped-call]  # of torch
-        with torch.no_grad():
-            model.head.weight.copy_(weight / spread)
-            model.head.bias.copy_(bias - (weight / spread) @ mean)
+def fit_mean_head(head: Any, means: torch.Tensor, loss: Callable[[torch.Tensor], Any], penalty: float) -> None:  # noqa: ANN401 - of `new_head`
+    """Give all heads the values that fit the mean states of some texts best, and the scale of the states.
+
+    Parameters
+    ----------
+    means
+        Shape (n, width).
+    loss
+        Of scores of shape (n, n_labels).
+    """
+    import torch
+
+    mean, spread = means.mean(dim=0), means.std(dim=0).clamp(min=1e-6)
+    inputs = (means - mean) / spread
+    n_labels, width = head.values.shape[1:]
+    weight = torch.zeros(n_labels, width, requires_grad=True)
+    bias = torch.zeros(n_labels, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=200, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        found: torch.Tensor = loss(inputs @ weight.T + bias) + penalty / n_labels * weight.square().sum()
+        found.backward()  # type: ignore[no-untyped-call]  # of torch
+        return found
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]  # of torch
+    with torch.no_grad():
+        head.mean.copy_(mean)
+        head.values.copy_((weight * head.scale / spread).expand_as(head.values))
+        head.bias.copy_(bias.expand_as(head.bias))
+
+
+def to_arrays(head: Any) -> LabelAttention:  # noqa: ANN401 - of `new_head`
+    """Return a head as arrays that read states as they are: mean and scale are within."""
+    queries, values, offsets = (
+        head.queries / head.scale,
+        head.values / head.scale,
+        -(head.values / head.scale @ head.mean),
+    )
+    one, two, three, bias = (tensor.detach().numpy() for tensor in (queries, values, offsets, head.bias.mean(dim=0)))
+    return LabelAttention(one, two, three, cast("Floats", bias.astype(np.float64)))
+
+
+def _chunks(rows: Ints) -> Iterator[Ints]:
+    for start in range(0, len(rows), READ_AT_ONCE):
+        yield rows[start : start + READ_AT_ONCE]
 
 
 def special_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int, int]:

@@ -42,8 +42,8 @@ class Parity:
         return self.shift <= MAX_SHIFT and self.f1_loss <= MAX_F1_LOSS
 
 
-def export(model: torch.nn.Module, path: Path) -> None:
-    """Write a model that takes ``input_ids`` and ``attention_mask`` (batch, length) and gives a score per token."""
+def export(encoder: torch.nn.Module, path: Path) -> None:
+    """Write a model that takes ``input_ids`` and ``attention_mask`` (batch, length) and gives states of tokens."""
     import torch
 
     ids = torch.ones(2, 8, dtype=torch.long)
@@ -51,9 +51,9 @@ def export(model: torch.nn.Module, path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # notes of the tracer on constants that do not vary here
         torch.onnx.export(
-            model.eval(), (ids, ids), str(path), opset_version=18, dynamo=False,
-            input_names=["input_ids", "attention_mask"], output_names=["scores"],
-            dynamic_axes={"input_ids": axes, "attention_mask": axes, "scores": axes},
+            encoder.eval(), (ids, ids), str(path), opset_version=18, dynamo=False,
+            input_names=["input_ids", "attention_mask"], output_names=["states"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "states": axes},
         )  # fmt: skip
 
 
@@ -64,6 +64,25 @@ def quantise(source: Path, target: Path) -> None:
     with contextlib.redirect_stderr(io.StringIO()):  # it recommends a preparation that changes nothing for this graph
         # The 7 bits of reduce_range: without VNNI, sums of 8-bit products overflow 16 bits on AVX2 machines.
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=True)
+
+
+def halve(source: Path, target: Path) -> None:
+    """Write a graph whose weights are stored in half precision; ONNX Runtime computes in single all the same."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(source)
+    casts = []
+    for tensor in model.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT and len(tensor.dims) > 1:
+            name = tensor.name
+            stored = numpy_helper.from_array(numpy_helper.to_array(tensor).astype(np.float16), f"{name}.half")
+            tensor.CopyFrom(stored)
+            casts.append(onnx.helper.make_node("Cast", [stored.name], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+    onnx.save(model, target)
 
 
 def parity(before: Floats, after: Floats, Y: Bools, mask: Bools, single: Sequence[int] = ()) -> Parity:
@@ -130,6 +149,6 @@ class Graph:
             raise ModelError(f"{path} is a graph of something else", "Train or download the model again.")
 
     def run(self, ids: Ints, mask: Ints) -> np.ndarray:
-        """Return the scores of tokens, shape (batch, length, n_labels), single precision."""
-        [scores] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
-        return np.asarray(scores)
+        """Return the states of tokens, shape (batch, length, width), single precision."""
+        [states] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(states)

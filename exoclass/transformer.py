@@ -1,7 +1,7 @@
-"""The transformer backend: a fine-tuned encoder, read by ONNX Runtime.
+"""The transformer backend: an encoder read by ONNX Runtime, and a head of plain arrays.
 
-torch and transformers are needed to fit, not to predict. The score of a label is the mean of the scores of the
-tokens, so each token's share in it is known exactly (see `exoclass.finetuning`).
+torch and transformers are needed to fit, not to predict. The score of a label is a sum over tokens, so each token's
+share in it is known exactly (see `exoclass.attention`).
 """
 
 from __future__ import annotations
@@ -10,29 +10,32 @@ import json
 import re
 import tempfile
 import warnings
+import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from exoclass.attention import LabelAttention, Singles
 from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
 from exoclass.finetuning import TransformerConfig, finetune
-from exoclass.learning import inner_mask, special_ids
-from exoclass.onnx_model import Graph, export, parity, quantise
+from exoclass.learning import READ_AT_ONCE, inner_mask, special_ids, to_arrays
+from exoclass.onnx_model import Graph, export, halve, parity, quantise
 from exoclass.windows import Window, batches, cut, padded
 
 MAX_BATCH_TOKENS = 4096
 """Tokens read together, padding included: more gains nothing on a CPU."""
 
-_GRAPH, _TOKENIZER, _SETTINGS = "model.onnx", "tokenizer.json", "transformer.json"
+_GRAPH, _HEAD, _TOKENIZER, _SETTINGS = "model.onnx", "head.npz", "tokenizer.json", "transformer.json"
+_NOTHING: Singles = np.zeros((0, 0), dtype=np.float32)
 
 
 class TransformerBackend:
-    """A fine-tuned BERT-like encoder with one linear head over all labels.
+    """A BERT-like encoder with one head over all labels.
 
     Parameters
     ----------
@@ -42,15 +45,15 @@ class TransformerBackend:
     Attributes
     ----------
     graph_
-        The fitted model as an ONNX graph.
+        The encoder as an ONNX graph.
+    head_
+        What scores its states.
     tokenizer_
         Its tokenizer.
     special_
         Ids of the first, the last and the padding token.
-    base_
-        Shape (n_labels,): the scores of a text without any token.
     precision_, parity_
-        Of the graph: "int8" or "fp32", and how it compares with the torch model.
+        Of the graph: "int8", "fp16" or "fp32", and how the small one compares with single precision.
     """
 
     name: ClassVar[str] = "transformer"
@@ -58,82 +61,68 @@ class TransformerBackend:
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
-        self._recent: dict[str, tuple[list[Window], list[np.ndarray]]] = {}
-        self._encoded: dict[str, Any] = {}
+        self._recent: dict[str, tuple[Ints, Singles]] = {}
+        self._known: dict[str, Any] = {}
 
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
-        """Fine-tune, export and quantise; see `exoclass.backend.Backend.fit`.
+        """Fine-tune, export and make small; see `exoclass.backend.Backend.fit`.
 
-        The graph stays in full precision, with a warning, if the small one fails the parity gate on the texts kept
-        aside.
+        The graph stays in single precision, with a warning, if the small one fails the parity gate on the texts.
         """
         tuned = finetune(texts, Y, mask, self.config, single=single, run=run)
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
-        self.base_ = np.array(tuned.model.head.bias.tolist())  # type: ignore[union-attr,operator]  # nn.Module hides it
-        if self.config.epochs == 0 and self.config.precision == "fp32":  # then a score is the head of an encoding
-            self._encoded = run.encodings or {}
-            self._head = np.array(tuned.model.head.weight.tolist())  # type: ignore[union-attr,operator]  # as above
-        dev = list(tuned.dev)
+        self.head_ = to_arrays(tuned.model.head)
         with tempfile.TemporaryDirectory(prefix="exoclass-") as folder:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
-            export(tuned.model, exact)
+            export(tuned.model.encoder, exact)
             self._use(exact.read_bytes(), Graph(exact), "fp32")
-            if self.config.precision == "int8":
-                before = self.scores([texts[number] for number in dev])
-                quantise(exact, small)
+            if self.config.precision != "fp32":
                 full = (self._bytes, self.graph_)
-                self._use(small.read_bytes(), Graph(small), "int8")
+                dev = list(tuned.dev)
+                before = self.scores([texts[number] for number in dev])
+                (quantise if self.config.precision == "int8" else halve)(exact, small)
+                self._use(small.read_bytes(), Graph(small), self.config.precision)
                 after = self.scores([texts[number] for number in dev])
                 self.parity_ = parity(before, after, Y[dev], mask[dev], single)
                 if not self.parity_.holds:
                     warnings.warn(
-                        f"8-bit weights would shift a probability by {self.parity_.shift:.3f} and cost a label "
-                        f"{100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in full precision",
+                        f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
+                        f"cost a label {100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in fp32",
                         stacklevel=2,
                     )
                     self._use(*full, "fp32")
+        if self.precision_ != "int8":  # the folds of a cross-validation know each other's texts
+            self._known = tuned.known
         return self
 
     def scores(self, texts: Sequence[str]) -> Floats:
-        """Return raw scores, shape (n, n_labels): means over the tokens of each text."""
-        if texts and all(text in self._encoded for text in texts):  # the folds of a cross-validation know each other's
-            encodings = np.stack([self._encoded[text].numpy() for text in texts]).astype(np.float64)
-            return np.asarray(encodings @ self._head.T + self.base_)
-        windows, tokens = self._read(texts)
-        sums, counts = np.zeros((len(texts), len(self.base_))), np.zeros((len(texts), 1))
-        self._recent = {}  # `attribute` is asked for these texts next, and need not read them again
-        for window, found in zip(windows, tokens, strict=True):
-            sums[window.text] += found.sum(axis=0, dtype=np.float64)
-            counts[window.text] += len(found)
-            kept = self._recent.setdefault(texts[window.text], ([], []))
-            kept[0].append(window)
-            kept[1].append(found)
-        return np.where(counts > 0, sums / np.maximum(counts, 1), self.base_)
+        """Return raw scores, shape (n, n_labels)."""
+        self._recent = dict(zip(texts, self._read(texts), strict=True))  # `attribute` is asked for these texts next
+        sums = [self._recent[text][1].sum(axis=0, dtype=np.float64) for text in texts]
+        return np.asarray(np.reshape(sums, (len(texts), len(self.head_.bias))) + self.head_.bias)
 
     def attribute(self, text: str, columns: Sequence[int]) -> Attribution:
         """Return the share of every word, parts between white space taken together, in the scores of `columns`."""
-        windows, tokens = self._recent.get(text) or self._read([text])
+        spans, shares = self._recent.get(text) or self._read([text])[0]
         chosen = list(columns)
-        base = self.base_[chosen]
-        if not windows:
+        base = self.head_.bias[chosen]
+        if not len(spans):
             none = np.zeros((0, 2), dtype=np.int64)
             return Attribution(none, none[:, 0], np.zeros((len(chosen), 0)), base)
-        spans = np.concatenate([window.spans for window in windows])
-        shares = (np.concatenate(tokens)[:, chosen].astype(np.float64) - base) / len(spans)
         words, owner = _words(text, spans)
         weights = np.zeros((len(chosen), len(words)))
-        np.add.at(weights.T, owner, shares)
+        np.add.at(weights.T, owner, shares[:, chosen].astype(np.float64))
         names = [text[start:end].casefold() for start, end in words]
         terms = {name: number for number, name in enumerate(dict.fromkeys(names))}
         return Attribution(words, np.array([terms[name] for name in names]), weights, base)
 
     def save(self, folder: Path) -> None:
-        """Write ``model.onnx``, ``tokenizer.json`` and ``transformer.json`` (settings and the head's bias)."""
+        """Write ``model.onnx``, ``head.npz``, ``tokenizer.json`` and ``transformer.json`` (settings)."""
         (folder / _GRAPH).write_bytes(self._bytes)
+        np.savez(folder / _HEAD, **{field.name: getattr(self.head_, field.name) for field in fields(LabelAttention)})
         self.tokenizer_.save(str(folder / _TOKENIZER))
-        told = {"config": asdict(self.config), "special": self.special_, "base": self.base_.tolist()}
-        content = json.dumps(told | {"precision": self.precision_}, indent=1)
-        (folder / _SETTINGS).write_text(content + "\n", encoding="utf-8")
+        told = {"config": asdict(self.config), "special": self.special_, "precision": self.precision_}
+        (folder / _SETTINGS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: Path) -> Self:
@@ -151,32 +140,57 @@ class TransformerBackend:
             backend = cls(parse_config(told["config"], TransformerConfig, str(folder / _SETTINGS)))
             first, last, padding = (int(number) for number in told["special"])
             backend.special_ = (first, last, padding)
-            backend.base_ = np.array([float(number) for number in told["base"]])
+            with np.load(folder / _HEAD, allow_pickle=False) as arrays:
+                backend.head_ = LabelAttention(**{field.name: arrays[field.name] for field in fields(LabelAttention)})
             backend.tokenizer_ = Tokenizer.from_str((folder / _TOKENIZER).read_text(encoding="utf-8"))
             content = (folder / _GRAPH).read_bytes()
-        except (OSError, ValueError, LookupError, TypeError, RecursionError, ConfigError) as error:
+        except (OSError, EOFError, zipfile.BadZipFile) as error:
+            raise ModelError(f"{folder} holds no usable transformer: {error}", "Train or download it again.") from error
+        except (ValueError, LookupError, TypeError, RecursionError, ConfigError) as error:
             raise ModelError(f"{folder} holds no usable transformer: {error}", "Train or download it again.") from error
         except Exception as error:  # what tokenizers raises for a faulty file is a bare Exception
             raise ModelError(f"{folder / _TOKENIZER} is no tokenizer", "Train or download the model again.") from error
         backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")))
-        found = backend.graph_.run(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
-        if found.shape[-1:] != backend.base_.shape or not np.isfinite(backend.base_).all():
-            raise ModelError(f"{folder}: graph and settings do not fit each other", "Train or download it again.")
+        states = backend.graph_.run(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
+        if not backend.head_.fits_itself or states.shape[-1:] != backend.head_.queries.shape[-1:]:
+            raise ModelError(f"{folder}: graph and head do not fit each other", "Train or download it again.")
         return backend
 
     def _use(self, content: bytes, graph: Graph, precision: str) -> None:
         self._bytes, self.graph_, self.precision_ = content, graph, precision
 
-    def _read(self, texts: Sequence[str]) -> tuple[list[Window], list[np.ndarray]]:
-        """Return the windows of the texts and the scores of their tokens, each of shape (n_tokens, n_labels)."""
+    def _read(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
+        """Return the tokens of each text: where they stand, and their shares, shape (n_tokens, n_labels)."""
+        return [
+            found
+            for start in range(0, len(texts), READ_AT_ONCE)
+            for found in self._read_some(texts[start : start + READ_AT_ONCE])
+        ]
+
+    def _read_some(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
         windows = cut(texts, self.tokenizer_, self.config.max_tokens)
-        found: list[np.ndarray] = [np.empty(0)] * len(windows)
+        spans: list[list[Ints]] = [[np.zeros((0, 2), dtype=np.int64)] for _ in texts]
+        for window in windows:
+            spans[window.text].append(window.spans)
+        states = self._states([window for window in windows if texts[window.text] not in self._known])
+        read = [
+            self._known[text].float().numpy() if text in self._known else states.get(number, _NOTHING)
+            for number, text in enumerate(texts)
+        ]
+        return [(np.concatenate(own), self.head_.shares(found)) for own, found in zip(spans, read, strict=True)]
+
+    def _states(self, windows: Sequence[Window]) -> dict[int, Singles]:
+        """Return the states of the tokens of each text that has windows, shape (n_tokens, width)."""
+        found: list[Singles] = [_NOTHING] * len(windows)
         for batch in batches(windows, MAX_BATCH_TOKENS):
             ids, mask = padded([windows[number] for number in batch], *self.special_)
-            scores = self.graph_.run(ids, mask)
+            states = self.graph_.run(ids, mask)
             for row, number in enumerate(batch):
-                found[number] = scores[row, inner_mask(mask[row : row + 1])[0] > 0]
-        return windows, found
+                found[number] = states[row, inner_mask(mask[row : row + 1])[0] > 0]
+        of_text: dict[int, list[Singles]] = {}
+        for window, own in zip(windows, found, strict=True):
+            of_text.setdefault(window.text, []).append(own)
+        return {text: np.concatenate(own) for text, own in of_text.items()}
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

@@ -132,6 +132,6 @@ def warm_up(
         replace(config.transformer, base=base), run=Run(progress, work),
     )  # fmt: skip
     told = {"base": Path(base).name, "config": asdict(config), "trees": headings.tree.files}
-    save_encoder(out, tuned.encoder, tuned.tokenizer, RECORD, told | asdict(result), force=force)
+    save_encoder(out, tuned.model.encoder.encoder, tuned.tokenizer, RECORD, told | asdict(result), force=force)
     checkpoints.clear(work)
     return result

@@ -9,7 +9,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import eutils_server
 import pytest
@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, settings
 
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
+from exoclass.finetuning import TransformerConfig
 from exoclass.library import Library
 from exoclass.records import Record
 from exoclass.taxonomy import Taxonomy
@@ -103,6 +104,18 @@ def tiny_model(
         clf, _ = train(labelled, taxonomy, tiny_config)
     clf.save_pretrained(folder)
     return folder
+
+
+def tiny_transformer(base: str | Path, **changes: object) -> TransformerConfig:
+    """Return hyper-parameters with which an encoder as small as `tiny_encoder` learns in a second."""
+    values: dict[str, Any] = {
+        "base": str(base), "max_tokens": 24, "read_layers": (1, -1), "frozen_layers": 0, "heads": 2, "epochs": 12,
+        "patience": 12, "batch_size": 8, "learning_rate": 3e-3, "query_learning_rate": 3e-2,
+        "value_learning_rate": 3e-2, "layer_decay": 0.9, "weight_decay": 0.01, "head_weight_decay": 0.01,
+        "head_penalty": 0.01, "head_dropout": 0.1, "warmup_share": 0.1, "max_positive_weight": 4.0, "dev_share": 0.1,
+        "precision": "fp32", "seed": 3,
+    }  # fmt: skip
+    return TransformerConfig(**values | changes)
 
 
 @pytest.fixture(scope="session")

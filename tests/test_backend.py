@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY
+from conftest import TINY, tiny_transformer
 
 from exoclass.backend import Backend, Bools
 from exoclass.classifier import _BACKENDS, load_backend
 from exoclass.errors import ModelError
-from exoclass.finetuning import TransformerConfig
 from exoclass.training import TrainConfig, new_backend
 from exoclass.transformer import TransformerBackend
 
-TRANSFORMER = TransformerConfig(
-    base="", max_tokens=24, frozen_layers=0, epochs=30, patience=30, batch_size=8, learning_rate=3e-3,
-    head_learning_rate=3e-2, head_penalty=0.01,
-    layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.0, max_positive_weight=4.0, dev_share=0.1,
-    precision="fp32", seed=3,
-)  # fmt: skip
-
 MAKE: dict[str, Callable[[Path], Backend]] = {
     "tfidf": lambda _: new_backend(TrainConfig.load(TINY)),
-    "transformer": lambda encoder: TransformerBackend(replace(TRANSFORMER, base=str(encoder))),
+    "transformer": lambda encoder: TransformerBackend(
+        tiny_transformer(encoder, epochs=30, patience=30, head_dropout=0.0)
+    ),
 }
 
 WORDS = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_transformer
 
 from exoclass import finetuning
 from exoclass.backend import Run
@@ -27,11 +28,7 @@ class KilledError(Exception):
 def config(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> TransformerConfig:
     monkeypatch.setattr(finetuning, "SAVED_EVERY", 4)
     # So great a penalty that the head which is fitted first says nothing, and the epochs after it count.
-    return TransformerConfig(
-        base=str(tiny_encoder), max_tokens=32, frozen_layers=0, epochs=3, patience=3, batch_size=8, learning_rate=3e-3,
-        head_learning_rate=3e-2, head_penalty=10.0, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
-        max_positive_weight=4.0, dev_share=0.1, precision="fp32", seed=3,
-    )  # fmt: skip
+    return tiny_transformer(tiny_encoder, max_tokens=32, epochs=3, patience=3, head_penalty=10.0)
 
 
 def tune(
@@ -103,11 +100,11 @@ def test_frozen_layers_and_words_stay_as_they_are(
     config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free, frozen = (tune(replace(config, frozen_layers=n, patience=9), None, monkeypatch)[0] for n in (0, 1))
-    start = finetuning.tagger(config.base, 2, 0.0)[0].state_dict()
+    start = finetuning.tagger(config, 2)[0].state_dict()
     states = [tuned.model.state_dict() for tuned in (free, frozen)]
     moved = [{name for name, tensor in state.items() if not torch.equal(tensor, start[name])} for state in states]
     assert any(".embeddings." in name for name in moved[0])
     assert any(".layer.0." in name for name in moved[0])
     assert any(".layer.1." in name for name in moved[1])
-    assert {"head.weight", "head.bias"} < moved[1]
+    assert {"head.queries", "head.values", "head.bias"} < moved[1]
     assert all(".layer.1." in name for name in moved[1] if ".layer." in name or ".embeddings." in name)

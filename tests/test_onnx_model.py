@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_transformer
 
 from exoclass.errors import ModelError
 from exoclass.finetuning import tagger
-from exoclass.onnx_model import MAX_F1_LOSS, MAX_SHIFT, Graph, Parity, export, parity, quantise
+from exoclass.onnx_model import MAX_F1_LOSS, MAX_SHIFT, Graph, Parity, export, halve, parity, quantise
 
 IDS = np.array([[2, 7, 8, 9, 3], [2, 11, 3, 0, 0]])
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]])
@@ -22,7 +24,8 @@ SCORES = np.where(Y, 2.0, -2.0)
 @pytest.fixture(scope="module")
 def model(tiny_encoder: Path) -> torch.nn.Module:
     torch.manual_seed(1)
-    return tagger(str(tiny_encoder), 3, 0.0)[0].eval()
+    found: torch.nn.Module = tagger(tiny_transformer(tiny_encoder, read_layers=(0, 2)), 3)[0].encoder
+    return found.eval()
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +41,19 @@ def test_the_graph_gives_what_torch_gives_at_other_lengths_than_it_was_traced_wi
     with torch.inference_mode():
         wanted = model(torch.from_numpy(IDS), torch.from_numpy(MASK)).numpy()
     found = Graph(exact).run(IDS, MASK)
-    assert found.shape == (2, 5, 3)
+    assert found.shape == (2, 5, 64)
     assert found[MASK > 0] == pytest.approx(wanted[MASK > 0], abs=1e-5)
 
 
-def test_the_small_graph_is_smaller_and_close(exact: Path, tmp_path: Path) -> None:
-    quantise(exact, tmp_path / "small.onnx")
+@pytest.mark.parametrize(("shrink", "close"), [(quantise, 0.2), (halve, 5e-3)])
+def test_the_small_graph_is_smaller_and_close(
+    exact: Path, tmp_path: Path, shrink: Callable[[Path, Path], None], close: float
+) -> None:
+    shrink(exact, tmp_path / "small.onnx")
     assert (tmp_path / "small.onnx").stat().st_size < 0.7 * exact.stat().st_size  # at this size the graph itself weighs
     before, after = Graph(exact).run(IDS, MASK), Graph(tmp_path / "small.onnx").run(IDS, MASK)
     assert not np.array_equal(before, after)
-    assert np.abs(before - after)[MASK > 0].max() < 0.1
+    assert np.abs(before - after)[MASK > 0].max() < close
 
 
 @pytest.mark.parametrize("content", [b"", b"nothing", b"\x08\x07"])

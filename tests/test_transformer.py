@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from conftest import tiny_transformer
 
 from exoclass import transformer
 from exoclass.backend import Bools, Run
@@ -22,18 +23,14 @@ from exoclass.onnx_model import Parity
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig, train
 from exoclass.transformer import TransformerBackend
+from exoclass.windows import cut
 
 WORDS = ("collagen", "melanoma")
 
 
 @pytest.fixture(scope="module")
 def config(tiny_encoder: Path) -> TransformerConfig:
-    return TransformerConfig(
-        base=str(tiny_encoder), max_tokens=16, frozen_layers=0, epochs=12, patience=12, batch_size=8,
-        learning_rate=3e-3,
-        head_learning_rate=3e-2, head_penalty=0.01, layer_decay=0.9, weight_decay=0.01, warmup_share=0.1, dropout=0.1,
-        max_positive_weight=4.0, dev_share=0.1, precision="fp32", seed=3,
-    )  # fmt: skip
+    return tiny_transformer(tiny_encoder, max_tokens=16)
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +61,15 @@ def test_a_long_text_is_read_to_its_end(fitted: TransformerBackend) -> None:
     assert at_the_end[1] > without[1] + 0.1
 
 
-def test_a_text_in_windows_scores_as_the_mean_over_its_tokens(fitted: TransformerBackend) -> None:
+def test_the_tokens_of_all_windows_of_a_text_are_attended_to_together(fitted: TransformerBackend) -> None:
     text = "melanoma " * 8
-    windows, tokens = fitted._read([text])
+    windows = cut([text], fitted.tokenizer_, fitted.config.max_tokens)
     assert len(windows) > 1
-    assert fitted.scores([text])[0] == pytest.approx(np.concatenate(tokens).mean(axis=0), rel=1e-5)
+    states = np.concatenate(
+        list(fitted._states([replace(window, text=n) for n, window in enumerate(windows)]).values())
+    )
+    shares = fitted.head_.shares(states)
+    assert fitted.scores([text])[0] == pytest.approx(shares.sum(axis=0) + fitted.head_.bias, rel=1e-5)
 
 
 def test_the_word_that_decides_is_the_evidence(fitted: TransformerBackend) -> None:
@@ -101,34 +102,39 @@ def test_too_few_texts_are_refused(config: TransformerConfig, texts: list[str], 
 
 
 def test_a_loss_that_is_no_number_is_one_line(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
-    with pytest.raises(ModelError, match=r"the loss .*is no number\. Lower learning_rate"):
+    with pytest.raises(ModelError, match=r"the loss .*is no number\. Lower the learning rates"):
         TransformerBackend(replace(config, learning_rate=1e30)).fit(texts, Y, np.ones_like(Y))
 
 
 def test_it_stops_when_nothing_is_gained(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
     lines: list[str] = []
-    still = replace(config, learning_rate=1e-12, head_learning_rate=1e-12, patience=2, dropout=0.0, epochs=9)
+    still = replace(
+        config, learning_rate=1e-12, query_learning_rate=1e-12, value_learning_rate=1e-12, patience=2, head_dropout=0.0,
+        epochs=9,
+    )  # fmt: skip
     TransformerBackend(still).fit(texts, Y, np.ones_like(Y), run=Run(lines.append))
     assert len(lines) < 9
     assert lines[1].startswith("the head alone: loss on 5 texts kept aside 0.")
     assert lines[2].startswith("epoch 1 of 9: loss on 5 texts kept aside 0.")
 
 
-@pytest.mark.parametrize(("gate", "precision"), [(Parity(0.0, 0.0), "int8"), (Parity(0.2, 0.0), "fp32")])
+@pytest.mark.parametrize("precision", ["int8", "fp16"])
+@pytest.mark.parametrize("gate", [Parity(0.0, 0.0), Parity(0.2, 0.0)])
 def test_the_small_graph_is_used_only_if_the_gate_lets_it(
-    config: TransformerConfig, texts: list[str], Y: Bools, gate: Parity, precision: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    config: TransformerConfig, texts: list[str], Y: Bools, gate: Parity, precision: Literal["int8", "fp16"],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     monkeypatch.setattr(transformer, "parity", lambda *_: gate)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        backend = TransformerBackend(replace(config, precision="int8", epochs=1)).fit(texts, Y, np.ones_like(Y))
-    assert backend.precision_ == precision
-    told = [str(warning.message) for warning in caught if "full precision" in str(warning.message)]
+        backend = TransformerBackend(replace(config, precision=precision, epochs=1)).fit(texts, Y, np.ones_like(Y))
+    assert backend.precision_ == (precision if gate.holds else "fp32")
+    told = [str(warning.message) for warning in caught if "stays in fp32" in str(warning.message)]
     assert told == ([] if gate.holds else [told[0]])
     assert gate.holds or "shift a probability by 0.200" in told[0]
 
 
-@pytest.mark.parametrize("name", ["model.onnx", "tokenizer.json", "transformer.json"])
+@pytest.mark.parametrize("name", ["model.onnx", "head.npz", "tokenizer.json", "transformer.json"])
 def test_a_damaged_file_is_refused(fitted: TransformerBackend, name: str, tmp_path: Path) -> None:
     fitted.save(tmp_path)
     (tmp_path / name).write_bytes(b"{}")
@@ -136,10 +142,11 @@ def test_a_damaged_file_is_refused(fitted: TransformerBackend, name: str, tmp_pa
         TransformerBackend.load(tmp_path)
 
 
-def test_a_graph_of_other_labels_is_refused(fitted: TransformerBackend, tmp_path: Path) -> None:
+def test_a_head_for_another_graph_is_refused(fitted: TransformerBackend, tmp_path: Path) -> None:
     fitted.save(tmp_path)
-    told = json.loads((tmp_path / "transformer.json").read_text(encoding="utf-8"))
-    (tmp_path / "transformer.json").write_text(json.dumps(told | {"base": [0.0] * 5}), encoding="utf-8")
+    with np.load(tmp_path / "head.npz", allow_pickle=False) as arrays:
+        narrow = {name: array[..., :5] if array.ndim == 3 else array for name, array in arrays.items()}
+    np.savez(tmp_path / "head.npz", **narrow)
     with pytest.raises(ModelError, match="do not fit each other"):
         TransformerBackend.load(tmp_path)
 
@@ -158,48 +165,60 @@ def test_a_classifier_with_it_is_trained_saved_and_predicts(
     assert [p.tags for p in again.predict(records)] == [p.tags for p in clf.predict(records)]
 
 
-def test_without_epochs_only_a_head_is_fitted(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
+def test_without_epochs_only_a_head_is_fitted_on_the_means(
+    config: TransformerConfig, texts: list[str], Y: Bools
+) -> None:
     tuned = finetune(texts, Y, np.ones_like(Y), replace(config, epochs=0), single=[0, 1])
-    start = tagger(config.base, 2, 0.0)[0].state_dict()
+    start = tagger(config, 2)[0].state_dict()
     moved = {name for name, tensor in tuned.model.state_dict().items() if not torch.equal(tensor, start[name])}
-    assert {name for name in moved if "pooler" not in name} == {"head.weight", "head.bias"}
+    assert {name for name in moved if "pooler" not in name} == {
+        f"head.{part}" for part in ("values", "bias", "mean", "scale")
+    }
     data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
-    with torch.inference_mode():
-        decided = data.scores(tuned.model, np.arange(len(texts))).argmax(dim=1).numpy()
+    decided = data.scores(tuned.model, np.arange(len(texts))).mean(dim=1).argmax(dim=1).numpy()
     assert (decided == Y.argmax(axis=1)).mean() > 0.9
 
 
+def test_a_head_learns_to_attend_while_the_encoder_stays(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
+    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, frozen_layers=2, head_penalty=10.0))
+    start = tagger(config, 2)[0].state_dict()
+    moved = {name for name, tensor in tuned.model.state_dict().items() if not torch.equal(tensor, start[name])}
+    assert "head.queries" in moved
+    assert all(name.startswith("head.") or "pooler" in name for name in moved)
+    assert set(tuned.known) == set(texts)
+
+
 def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
-    still, known = replace(config, epochs=0), dict[str, object]()
+    still, known = replace(config, frozen_layers=2), dict[str, torch.Tensor]()
     first = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
     assert set(known) == set(texts)
     again = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
-    assert len(known) == len(set(texts))
-    assert torch.equal(first.model.head.weight, again.model.head.weight)  # type: ignore[union-attr,arg-type]  # nn.Module hides it
+    assert torch.equal(first.model.head.queries, again.model.head.queries)
+    known.update({text: torch.zeros_like(known[text]) for text in known})  # what is in them shows that they are read
+    other = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
+    assert not torch.equal(first.model.head.values, other.model.head.values)
 
 
 def test_scores_from_shared_encodings_are_those_of_the_graph(
-    config: TransformerConfig, texts: list[str], Y: Bools
+    config: TransformerConfig, texts: list[str], Y: Bools, tmp_path: Path
 ) -> None:
     run = Run(encodings={})
-    backend = TransformerBackend(replace(config, epochs=0)).fit(texts, Y, np.ones_like(Y), run=run)
-    assert run.encodings
-    known = list(run.encodings)
-    some = [*known[:9], "a text that was never read " * 9]  # with one unknown all are read
-    assert backend.scores(known[:9]) == pytest.approx(backend.scores(some)[:9], abs=1e-4)
+    backend = TransformerBackend(replace(config, frozen_layers=2)).fit(texts, Y, np.ones_like(Y), run=run)
+    backend.save(tmp_path)
+    some = [*texts[:9], "a text that was never read " * 9]
+    assert backend.scores(some) == pytest.approx(TransformerBackend.load(tmp_path).scores(some), abs=2e-2)
     learning = Run(encodings={})
-    learnt = TransformerBackend(replace(config, epochs=1)).fit(texts, Y, np.ones_like(Y), run=learning)
-    scores = learnt.scores(known[:9])
-    for shared in (run.encodings, learning.encodings):  # what is in them shows who reads them
-        assert shared
-        shared.update({text: torch.zeros_like(shared[text]) for text in known})
-    assert np.ptp(backend.scores(known[:9]), axis=0).max() == 0.0
-    assert learnt.scores(known[:9]) == pytest.approx(scores, abs=1e-4)  # its encoder is another one by then
+    TransformerBackend(replace(config, epochs=1)).fit(texts, Y, np.ones_like(Y), run=learning)
+    assert not learning.encodings  # an encoder that learns reads each text anew
 
 
-def test_a_batch_of_texts_without_a_word_has_encodings(config: TransformerConfig, Y: Bools) -> None:
-    model, tokenizer = tagger(config.base, 2, 0.0)
-    data = TextData(["", "mice"], tokenizer, 16, Y[:2], Y[:2])
-    known: dict[str, torch.Tensor] = {}
-    data.encodings(model.encoder, np.array([0]), known)
-    assert data.encodings(model.encoder, np.array([1, 0]), known).shape == (2, 32)
+def test_a_text_without_a_word_has_states(config: TransformerConfig, Y: Bools) -> None:
+    model, tokenizer = tagger(config, 2)
+    data = TextData(["", "mice"], tokenizer, 16, Y[:2], Y[:2], {})
+    assert data.means(model.encoder, np.array([0])).tolist() == [[0.0] * 64]
+    assert data.means(model.encoder, np.array([1, 0])).shape == (2, 64)
+
+
+def test_layers_that_are_not_there_are_one_line(config: TransformerConfig) -> None:
+    with pytest.raises(ModelError, match=r"read_layers \[1, 3\] are not in an encoder of 2 layers"):
+        tagger(replace(config, read_layers=(1, 3)), 2)
