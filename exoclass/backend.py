@@ -33,14 +33,14 @@ class Run:
     work
         A folder for checkpoints, or None for none. What lies there is of use only to a fit of the same texts and
         labels.
-    encodings
-        By text: what an encoder that learns nothing makes of it. Fits of the same configuration, the folds of a
-        cross-validation, share it, so that no text is read twice; None for a fit by itself.
+    shared
+        What fits of the same configuration, the folds of a cross-validation, keep for each other, so that no text is
+        read twice: each family its own. None for a fit by itself.
     """
 
     progress: Callable[[str], None] = lambda _: None
     work: Path | None = None
-    encodings: dict[str, Any] | None = None
+    shared: dict[str, Any] | None = None
 
 
 QUIET = Run()

@@ -33,6 +33,7 @@ UNSURE_FLAGS = frozenset({"no_abstract", "non_english"})
 _BACKENDS = {
     "tfidf": ("exoclass.tfidf", "TfidfBackend"),
     "transformer": ("exoclass.transformer", "TransformerBackend"),
+    "blend": ("exoclass.blend", "BlendBackend"),
 }
 _DECISIONS: dict[int, Decision] = {NO: "no", REVIEW: "review", YES: "yes"}
 

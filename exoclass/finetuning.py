@@ -110,7 +110,7 @@ def finetune(
     model, tokenizer = tagger(config, Y.shape[1])
     optimizer = torch.optim.AdamW(_groups(model, config))
     still = not config.epochs or all(not part.requires_grad for part in model.encoder.parameters())
-    known = ({} if run.encodings is None else run.encodings) if still else None
+    known = ({} if run.shared is None else run.shared.setdefault("states", {})) if still else None
     data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known)
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)

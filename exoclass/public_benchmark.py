@@ -118,8 +118,9 @@ def score(
         raise ConfigError(f"there is no system {unknown.pop()!r}", f"Choose from {', '.join(config.systems)}.")
     members = [name for name in ("tfidf", "transformer") if name in chosen or BLEND in chosen]
     scores = []
+    run = Run(progress, shared={})  # whatever the seed, texts are what they are
     for seed in config.seeds:
-        found = {name: _fitted_scores(name, config, documents, seed, progress) for name in members}
+        found = {name: _fitted_scores(name, config, documents, seed, run) for name in members}
         if BLEND in chosen:
             found[BLEND] = _blended(config, documents, list(found.values()))
         for name in chosen:
@@ -137,14 +138,14 @@ def mean_and_deviation(scores: Sequence[float]) -> tuple[float, float]:
 
 
 def _fitted_scores(
-    name: str, config: BenchmarkConfig, documents: dict[str, Documents], seed: int, progress: Progress
+    name: str, config: BenchmarkConfig, documents: dict[str, Documents], seed: int, run: Run
 ) -> dict[str, Floats]:
     """Return raw scores of dev and test by a backend that was fitted on train."""
     settings = TrainConfig.load(shipped(config.tfidf if name == "tfidf" else config.transformer))
     settings = replace(settings, model=replace(settings.model, seed=seed))
     train = documents["train"]
-    progress(f"fitting {name} on {len(train.texts):,} documents, seed {seed}")
-    backend = new_backend(settings).fit(train.texts, train.Y, np.ones_like(train.Y), run=Run(progress))
+    run.progress(f"fitting {name} on {len(train.texts):,} documents, seed {seed}")
+    backend = new_backend(settings).fit(train.texts, train.Y, np.ones_like(train.Y), run=run)
     return {split: backend.scores(documents[split].texts) for split in ("dev", "test")}
 
 

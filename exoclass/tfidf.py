@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
@@ -21,7 +20,8 @@ import numpy as np
 from exoclass.backend import NEVER, QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, CorpusError, ModelError
-from exoclass.ngrams import Lexicon, char_terms, tokens, word_terms
+from exoclass.ngrams import Lexicon
+from exoclass.termcounts import CharCounts, Row, WordCounts
 
 # What reading files that are not what they should be can raise.
 _UNREADABLE = (
@@ -80,21 +80,29 @@ class TfidfBackend:
         """Learn vocabulary, idf and coefficients; see `exoclass.backend.Backend.fit`."""
         from scipy.sparse import csr_matrix
 
-        del run  # it takes seconds
         config = self.config
-        split = [tokens(text) for text in texts]
-        words, word_idf = _vocabulary(
-            (set(word_terms(row, config.word_ngrams)) for row in split), config, config.max_word_features
-        )
-        chars, char_idf = _vocabulary(_distinct_char_terms(split, config.char_ngrams), config, config.max_char_features)
+        shared = {} if run.shared is None else run.shared
+        vocabularies, idfs, blocks = [], [], []
+        for kind, sizes, limit in (
+            (WordCounts, config.word_ngrams, config.max_word_features),
+            (CharCounts, config.char_ngrams, config.max_char_features),
+        ):
+            counts = shared.setdefault(kind.__name__, kind(sizes, config.title_weight))
+            rows = counts.rows(texts)
+            terms, idf, place = _vocabulary(counts.terms, rows, config, limit)
+            vocabularies.append(terms)
+            idfs.append(idf)
+            blocks.append([_placed(row, place) for row in rows])
+        words, chars = vocabularies
         self.lexicon_ = Lexicon(words, chars, config.char_ngrams, config.title_weight)
-        self.idf_ = np.concatenate([word_idf, char_idf])
-        rows = [self._vector(text) for text in texts]
+        self.idf_ = np.concatenate(idfs)
+        pairs = [(row, (features + len(words), often)) for row, (features, often) in zip(*blocks, strict=True)]
+        values = [self._values(pair) for pair in pairs]
         X = csr_matrix(
             (
-                np.concatenate([values for _, values in rows]),
-                np.concatenate([features for features, _ in rows]),
-                np.cumsum([0, *(len(features) for features, _ in rows)]),
+                np.concatenate(values),
+                np.concatenate([features for pair in pairs for features, _ in pair]),
+                np.cumsum([0, *map(len, values)]),
             ),
             shape=(len(texts), len(self.idf_)),
         )
@@ -239,38 +247,33 @@ def _ratio_scale(presence: csr_matrix, y: Bools, strength: float) -> Floats:
     return scale
 
 
-def _vocabulary(documents: Iterable[Iterable[str]], config: TfidfConfig, limit: int) -> tuple[list[str], Floats]:
-    """Return the terms kept in alphabetical order, and their idf, smoothed as scikit-learn does.
+def _vocabulary(
+    terms: Sequence[str], rows: Sequence[Row], config: TfidfConfig, limit: int
+) -> tuple[list[str], Floats, Ints]:
+    """Return the terms kept in alphabetical order, their idf, smoothed as scikit-learn does, and where each term went.
 
-    Terms are counted here and not by `TfidfVectorizer`, which takes five times as long because it also counts what a
-    document holds of each, and whose choice among equally frequent terms depends on the sorting routine of the machine.
-
-    Parameters
-    ----------
-    documents
-        The distinct terms of each text.
+    The places, shape (n_terms,), are -1 for terms that are not kept.
     """
-    frequency: Counter[str] = Counter()
-    n = 0
-    for terms in documents:
-        frequency.update(terms)
-        n += 1
-    most = config.max_df * n
-    chosen = [term for term, count in frequency.items() if config.min_df <= count <= most]
-    if not chosen:
+    frequency = np.bincount(np.concatenate([numbers for numbers, _ in rows]), minlength=len(terms))
+    chosen = np.flatnonzero((frequency >= config.min_df) & (frequency <= config.max_df * len(rows)))
+    if not len(chosen):
         raise CorpusError(
-            f"the {n} texts share no terms to learn from", "Give it more records, or a lower min_df or higher max_df."
+            f"the {len(rows)} texts share no terms to learn from",
+            "Give it more records, or a lower min_df or higher max_df.",
         )
-    kept = sorted(sorted(chosen, key=lambda term: (-frequency[term], term))[:limit])
-    found = np.array([frequency[term] for term in kept], dtype=np.float64)
-    return kept, (np.log((1 + n) / (1 + found)) + 1).astype(np.float32).astype(np.float64)
+    often = frequency.tolist()
+    most = sorted(chosen.tolist(), key=lambda number: (-often[number], terms[number]))[:limit]
+    kept = np.array(sorted(most, key=terms.__getitem__), dtype=np.int64)
+    place = np.full(len(terms), -1, dtype=np.int64)
+    place[kept] = np.arange(len(kept))
+    idf = (np.log((1 + len(rows)) / (1 + frequency[kept])) + 1).astype(np.float32).astype(np.float64)
+    return [terms[number] for number in kept.tolist()], idf, place
 
 
-def _distinct_char_terms(split: list[list[str]], sizes: tuple[int, int]) -> Iterator[set[str]]:
-    """Yield the distinct character terms of each text; those of a word are made once, however often it occurs."""
-    known: dict[str, tuple[str, ...]] = {}
-    for row in split:
-        words = set(row)
-        for word in words - known.keys():
-            known[word] = tuple(char_terms(word, sizes))
-        yield set().union(*(known[word] for word in words))
+def _placed(row: Row, place: Ints) -> Row:
+    """Return the features of a text in rising order and how often each counts."""
+    numbers, often = row
+    features = place[numbers]
+    kept = features >= 0
+    order = np.argsort(features[kept])
+    return features[kept][order], often[kept][order]

@@ -206,7 +206,7 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), int(folds.max()) + 1
-    run = replace(run, encodings={})
+    run = replace(run, shared={})
 
     def score(fold: int) -> tuple[Backend | None, Floats]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

@@ -12,6 +12,7 @@ import pytest
 from conftest import TINY, tiny_transformer
 
 from exoclass.backend import Backend, Bools
+from exoclass.blend import BlendBackend, BlendConfig
 from exoclass.classifier import _BACKENDS, load_backend
 from exoclass.errors import ModelError
 from exoclass.training import TrainConfig, new_backend
@@ -21,6 +22,9 @@ MAKE: dict[str, Callable[[Path], Backend]] = {
     "tfidf": lambda _: new_backend(TrainConfig.load(TINY)),
     "transformer": lambda encoder: TransformerBackend(
         tiny_transformer(encoder, epochs=30, patience=30, head_dropout=0.0)
+    ),
+    "blend": lambda encoder: BlendBackend(
+        BlendConfig(1.0, 1.0, 2.0, TrainConfig.load(TINY).model, tiny_transformer(encoder, epochs=9, frozen_layers=2))
     ),
 }
 

@@ -190,26 +190,26 @@ def test_a_head_learns_to_attend_while_the_encoder_stays(config: TransformerConf
 
 def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
     still, known = replace(config, frozen_layers=2), dict[str, torch.Tensor]()
-    first = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
+    first = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
     assert set(known) == set(texts)
-    again = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
+    again = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
     assert torch.equal(first.model.head.queries, again.model.head.queries)
     known.update({text: torch.zeros_like(known[text]) for text in known})  # what is in them shows that they are read
-    other = finetune(texts, Y, np.ones_like(Y), still, run=Run(encodings=known))
+    other = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
     assert not torch.equal(first.model.head.values, other.model.head.values)
 
 
 def test_scores_from_shared_encodings_are_those_of_the_graph(
     config: TransformerConfig, texts: list[str], Y: Bools, tmp_path: Path
 ) -> None:
-    run = Run(encodings={})
+    run = Run(shared={})
     backend = TransformerBackend(replace(config, frozen_layers=2)).fit(texts, Y, np.ones_like(Y), run=run)
     backend.save(tmp_path)
     some = [*texts[:9], "a text that was never read " * 9]
     assert backend.scores(some) == pytest.approx(TransformerBackend.load(tmp_path).scores(some), abs=2e-2)
-    learning = Run(encodings={})
+    learning = Run(shared={})
     TransformerBackend(replace(config, epochs=1)).fit(texts, Y, np.ones_like(Y), run=learning)
-    assert not learning.encodings  # an encoder that learns reads each text anew
+    assert not learning.shared  # an encoder that learns reads each text anew
 
 
 def test_a_text_without_a_word_has_states(config: TransformerConfig, Y: Bools) -> None:

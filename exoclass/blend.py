@@ -1,0 +1,122 @@
+"""The blend: TF-IDF reads every text, a transformer those that TF-IDF is not sure of, and their scores are averaged.
+
+The scores of both are log-odds but for their scale: the linear model is too shy on new texts and the transformer too
+bold. One factor each puts that right before the average, which is calibrated as the scores of any other backend.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+
+from exoclass.backend import QUIET, Attribution, Bools, Floats, Run
+from exoclass.config import parse_config
+from exoclass.errors import ConfigError, ModelError
+from exoclass.finetuning import TransformerConfig
+from exoclass.tfidf import TfidfBackend, TfidfConfig
+from exoclass.transformer import TransformerBackend
+
+_SETTINGS = "blend.json"
+
+
+@dataclass(frozen=True, slots=True)
+class BlendConfig:
+    """Hyper-parameters; each is explained beside its value in ``configs/blend.toml``."""
+
+    tfidf_scale: float
+    transformer_scale: float
+    margin: float
+    tfidf: TfidfConfig
+    transformer: TransformerConfig
+
+
+class BlendBackend:
+    """The mean of the scores of a TF-IDF and a transformer backend, or the former alone where it is sure.
+
+    Parameters
+    ----------
+    config
+        Hyper-parameters, stored as given.
+
+    Attributes
+    ----------
+    tfidf_, transformer_
+        The fitted members.
+    single_
+        Columns of which exactly one holds.
+    """
+
+    name: ClassVar[str] = "blend"
+    Config: ClassVar[type[BlendConfig]] = BlendConfig
+
+    def __init__(self, config: BlendConfig) -> None:
+        self.config = config
+
+    def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
+        """Fit both members on the same texts; see `exoclass.backend.Backend.fit`."""
+        self.single_ = tuple(single)
+        self.tfidf_ = TfidfBackend(self.config.tfidf).fit(texts, Y, mask, single=single, run=run)
+        self.transformer_ = TransformerBackend(self.config.transformer).fit(texts, Y, mask, single=single, run=run)
+        return self
+
+    def scores(self, texts: Sequence[str]) -> Floats:
+        """Return raw scores, shape (n, n_labels)."""
+        found = self.config.tfidf_scale * self.tfidf_.scores(texts)
+        unsure = np.flatnonzero(~self._sure(found)).tolist()
+        both = self.config.transformer_scale * self.transformer_.scores([texts[row] for row in unsure])
+        found[unsure] = (found[unsure] + both) / 2
+        return found
+
+    def attribute(self, text: str, columns: Sequence[int]) -> Attribution:
+        """Return the spans of those members that read the text, each with its share in the scores of `columns`."""
+        one, scale = self.tfidf_.attribute(text, columns), self.config.tfidf_scale
+        if self._sure(scale * self.tfidf_.scores([text]))[0]:
+            return Attribution(one.spans, one.terms, scale * one.weights, scale * one.base)
+        other, bold = self.transformer_.attribute(text, columns), self.config.transformer_scale
+        return Attribution(
+            spans=np.concatenate([one.spans, other.spans]),
+            terms=np.concatenate([one.terms, other.terms + (one.terms.max() + 1 if len(one.terms) else 0)]),
+            weights=np.concatenate([scale * one.weights, bold * other.weights], axis=1) / 2,
+            base=(scale * one.base + bold * other.base) / 2,
+        )
+
+    def _sure(self, scores: Floats) -> Bools:
+        """Return for which texts every decision is further than the margin, in log-odds, from turning."""
+        doubt = np.abs(np.delete(scores, self.single_, axis=1)).min(axis=1, initial=np.inf)
+        if len(self.single_) > 1:
+            best = np.sort(scores[:, self.single_], axis=1)
+            doubt = np.minimum(doubt, best[:, -1] - best[:, -2])
+        return np.asarray(doubt > self.config.margin)
+
+    def save(self, folder: Path) -> None:
+        """Write what both members write, and the settings."""
+        self.tfidf_.save(folder)
+        self.transformer_.save(folder)
+        told = {"config": asdict(self.config), "single": self.single_}
+        (folder / _SETTINGS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        ModelError
+            If a file is missing, or the members do not have the same labels.
+        """
+        try:
+            told = json.loads((folder / _SETTINGS).read_text(encoding="utf-8"))
+            backend = cls(parse_config(told["config"], BlendConfig, str(folder / _SETTINGS)))
+            backend.single_ = tuple(int(column) for column in told["single"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError, ConfigError) as error:
+            raise ModelError(f"{folder} holds no usable blend: {error}", "Train or download it again.") from error
+        backend.tfidf_, backend.transformer_ = TfidfBackend.load(folder), TransformerBackend.load(folder)
+        n_labels = len(backend.tfidf_.intercepts_)
+        if len(backend.transformer_.head_.bias) != n_labels or not set(backend.single_) <= set(range(n_labels)):
+            raise ModelError(f"{folder}: its two models have other labels", "Train or download it again.")
+        return backend
