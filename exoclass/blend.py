@@ -30,7 +30,7 @@ class BlendConfig:
 
     tfidf_scale: float
     transformer_scale: float
-    margin: float
+    max_doubt: float
     tfidf: TfidfConfig
     transformer: TransformerConfig
 
@@ -67,7 +67,7 @@ class BlendBackend:
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
         found = self.config.tfidf_scale * self.tfidf_.scores(texts)
-        unsure = np.flatnonzero(~self._sure(found)).tolist()
+        unsure = np.flatnonzero(self._doubt(found) > self.config.max_doubt).tolist()
         both = self.config.transformer_scale * self.transformer_.scores([texts[row] for row in unsure])
         found[unsure] = (found[unsure] + both) / 2
         return found
@@ -75,7 +75,7 @@ class BlendBackend:
     def attribute(self, text: str, columns: Sequence[int]) -> Attribution:
         """Return the spans of those members that read the text, each with its share in the scores of `columns`."""
         one, scale = self.tfidf_.attribute(text, columns), self.config.tfidf_scale
-        if self._sure(scale * self.tfidf_.scores([text]))[0]:
+        if self._doubt(scale * self.tfidf_.scores([text]))[0] <= self.config.max_doubt:
             return Attribution(one.spans, one.terms, scale * one.weights, scale * one.base)
         other, bold = self.transformer_.attribute(text, columns), self.config.transformer_scale
         return Attribution(
@@ -85,13 +85,14 @@ class BlendBackend:
             base=(scale * one.base + bold * other.base) / 2,
         )
 
-    def _sure(self, scores: Floats) -> Bools:
-        """Return for which texts every decision is further than the margin, in log-odds, from turning."""
-        doubt = np.abs(np.delete(scores, self.single_, axis=1)).min(axis=1, initial=np.inf)
-        if len(self.single_) > 1:
-            best = np.sort(scores[:, self.single_], axis=1)
-            doubt = np.minimum(doubt, best[:, -1] - best[:, -2])
-        return np.asarray(doubt > self.config.margin)
+    def _doubt(self, scores: Floats) -> Floats:
+        """Return how many tags of each text are expected to be wrong, shape (n,), if the scores are log-odds."""
+        one = list(self.single_)
+        doubt = (1 / (1 + np.exp(np.abs(np.delete(scores, one, axis=1))))).sum(axis=1)
+        if one:
+            below = np.exp(scores[:, one] - scores[:, one].max(axis=1, keepdims=True))
+            doubt += 1 - 1 / below.sum(axis=1)
+        return np.asarray(doubt)
 
     def save(self, folder: Path) -> None:
         """Write what both members write, and the settings."""

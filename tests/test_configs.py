@@ -55,6 +55,7 @@ def test_every_file_in_configs_is_checked_here() -> None:
     known = {
         "taxonomy.toml",
         "tfidf.toml",
+        "blend.toml",
         "transformer.toml",
         "adapt.toml",
         "warm-up.toml",
@@ -79,10 +80,18 @@ def test_the_shipped_taxonomy_loads() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted([*CONFIGS.glob("tfidf*.toml"), *CONFIGS.glob("transformer*.toml")]), ids=lambda path: path.name
+    "path",
+    sorted(path for family in ("tfidf", "transformer", "blend") for path in CONFIGS.glob(f"{family}*.toml")),
+    ids=lambda path: path.name,
 )
 def test_each_training_configuration_loads(path: Path) -> None:
     assert TrainConfig.load(path).backend == path.stem.split("-")[0]
+
+
+def test_the_members_of_the_blend_are_configured_as_alone() -> None:
+    blend = TrainConfig.load(CONFIGS / "blend.toml").model
+    assert blend.tfidf == TrainConfig.load(CONFIGS / "tfidf.toml").model
+    assert blend.transformer == TrainConfig.load(CONFIGS / "transformer.toml").model
 
 
 def test_the_configuration_of_adapt_loads() -> None:
