@@ -76,6 +76,8 @@ class Backend(Protocol):
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
     """The dataclass of its hyper-parameters, one table of a training configuration."""
+    packages: ClassVar[tuple[str, ...]]
+    """What a fitted model depends on; their versions are told in its card."""
 
     def __init__(self, config: Any) -> None: ...  # noqa: ANN401 - of the class `Config`
 

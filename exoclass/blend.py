@@ -53,6 +53,7 @@ class BlendBackend:
 
     name: ClassVar[str] = "blend"
     Config: ClassVar[type[BlendConfig]] = BlendConfig
+    packages: ClassVar[tuple[str, ...]] = tuple(dict.fromkeys([*TfidfBackend.packages, *TransformerBackend.packages]))
 
     def __init__(self, config: BlendConfig) -> None:
         self.config = config

@@ -13,7 +13,7 @@ MIN_POSITIVES = 30
 _TEMPLATE = """\
 ---
 library_name: exoclass
-license: cc0-1.0
+license: {license}
 language: en
 tags: [text-classification, multi-label, biomedical, extracellular-vesicles, exosomes]
 ---
@@ -35,7 +35,7 @@ exoclass predict new.nbib --model {name}
 {command}
 ```
 
-The same command on the same data with the same package versions gives the same files, byte for byte.
+The same command on the same data with the same package versions gives {same}.
 Versions: {packages}.
 
 Training data: {n_records} records of {n_groups} papers (sha256 `{corpus_hash}`), positives per label:
@@ -74,10 +74,13 @@ def model_card(name: str, taxonomy: Taxonomy, metadata: dict[str, Any]) -> str:
     """
     corpus = metadata["corpus"]
     positives = corpus.get("positives", {})
+    linear = metadata["backend"] == "tfidf"
     none = [label_id for label_id in taxonomy.ids if not positives.get(label_id)]
     return _TEMPLATE.format(
         name=name,
         backend=metadata["backend"],
+        license="cc0-1.0" if linear else "apache-2.0",  # as the encoder that came before
+        same="the same files, byte for byte" if linear else "the same model, but for how a processor rounds",
         n_labels=len(taxonomy.labels),
         version=taxonomy.version,
         fingerprint=taxonomy.fingerprint[:12],

@@ -72,6 +72,7 @@ class TfidfBackend:
 
     name: ClassVar[str] = "tfidf"
     Config: ClassVar[type[TfidfConfig]] = TfidfConfig
+    packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "scikit-learn")
 
     def __init__(self, config: TfidfConfig) -> None:
         self.config = config

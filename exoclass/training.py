@@ -25,7 +25,6 @@ from exoclass.report import to_json, to_markdown
 from exoclass.taxonomy import Taxonomy
 
 MIN_RECORDS = 20
-_PACKAGES = ("numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +144,7 @@ def train(
             "positives": _counted(taxonomy, corpus),
             "held_out_positives": _counted(taxonomy, test) if test is not None else {},
         },
-        packages={package: version(package) for package in _PACKAGES},
+        packages={package: version(package) for package in load_backend(config.backend).packages},
         command=command,
         trained_on=tuple(sorted({group_digest(item.group) for item in corpus})),
     )

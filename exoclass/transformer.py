@@ -58,6 +58,7 @@ class TransformerBackend:
 
     name: ClassVar[str] = "transformer"
     Config: ClassVar[type[TransformerConfig]] = TransformerConfig
+    packages: ClassVar[tuple[str, ...]] = ("numpy", "scipy", "torch", "transformers", "onnxruntime")
 
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
