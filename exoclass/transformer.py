@@ -22,7 +22,7 @@ from exoclass.attention import LabelAttention, Singles
 from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
-from exoclass.finetuning import TransformerConfig, finetune
+from exoclass.finetuning import TransformerConfig, Tuned, finetune
 from exoclass.learning import READ_AT_ONCE, inner_mask, special_ids, to_arrays
 from exoclass.onnx_model import Graph, export, halve, parity, quantise
 from exoclass.windows import Window, batches, cut, padded
@@ -73,28 +73,39 @@ class TransformerBackend:
         tuned = finetune(texts, Y, mask, self.config, single=single, run=run)
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
         self.head_ = to_arrays(tuned.model.head)
+        shared = run.shared if tuned.known else None  # an encoder that learns nothing is the same in all folds
+        if shared and "graph" in shared:
+            self._use(*shared["graph"])
+        else:
+            self._export(tuned, texts, Y, mask, single)
+        if shared:
+            shared["graph"] = (self._bytes, self.graph_, self.precision_)
+        if self.precision_ != "int8":  # the folds of a cross-validation know each other's texts
+            self._known = tuned.known
+        return self
+
+    def _export(self, tuned: Tuned, texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int]) -> None:
+        """Write the encoder as a graph, as small as the parity gate allows on the texts kept aside."""
         with tempfile.TemporaryDirectory(prefix="exoclass-") as folder:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
             export(tuned.model.encoder, exact)
             self._use(exact.read_bytes(), Graph(exact), "fp32")
-            if self.config.precision != "fp32":
-                full = (self._bytes, self.graph_)
-                dev = list(tuned.dev)
-                before = self.scores([texts[number] for number in dev])
-                (quantise if self.config.precision == "int8" else halve)(exact, small)
-                self._use(small.read_bytes(), Graph(small), self.config.precision)
-                after = self.scores([texts[number] for number in dev])
-                self.parity_ = parity(before, after, Y[dev], mask[dev], single)
-                if not self.parity_.holds:
-                    warnings.warn(
-                        f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
-                        f"cost a label {100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in fp32",
-                        stacklevel=2,
-                    )
-                    self._use(*full, "fp32")
-        if self.precision_ != "int8":  # the folds of a cross-validation know each other's texts
-            self._known = tuned.known
-        return self
+            if self.config.precision == "fp32":
+                return
+            full = (self._bytes, self.graph_, self.precision_)
+            dev = list(tuned.dev)
+            before = self.scores([texts[number] for number in dev])
+            (quantise if self.config.precision == "int8" else halve)(exact, small)
+            self._use(small.read_bytes(), Graph(small), self.config.precision)
+            after = self.scores([texts[number] for number in dev])
+            self.parity_ = parity(before, after, Y[dev], mask[dev], single)
+            if not self.parity_.holds:
+                warnings.warn(
+                    f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
+                    f"cost a label {100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in fp32",
+                    stacklevel=3,
+                )
+                self._use(*full)
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""

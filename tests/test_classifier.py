@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -390,3 +391,13 @@ def test_every_refusal_is_one_line_with_a_remedy(
     assert "\n" not in line
     assert line.endswith(caught.value.remedy)
     assert len(caught.value.remedy) > 10
+
+
+@pytest.mark.parametrize("name", ["tfidf", "transformer", "blend"])
+def test_each_shipped_model_knows_a_wound_and_says_why(name: str) -> None:
+    [found] = Classifier.from_pretrained(name).predict([make_record()])
+    assert found.scope.id == "therapy"
+    [skin] = [tag for tag in found.tags["disease"] or () if tag.id == "skin_wound"]
+    assert skin.decision == "yes"
+    assert skin.evidence is not None
+    assert re.search("wound|skin", skin.evidence.sentence)
