@@ -20,6 +20,9 @@ Loss = Callable[..., Any]
 BATCH_TOKENS = 2048
 """Tokens that go through the encoder together, padding included: windows of like length, so that little is padded."""
 
+MOST_KNOWN = 3_000_000
+"""Tokens whose states are kept: nearly 5 GB at a width of 768. The texts beyond are read anew in every epoch."""
+
 READ_AT_ONCE = 64
 """Texts whose states are in memory together while they are only read."""
 
@@ -57,9 +60,12 @@ class TextData:
         if known is None:
             return self._read(encode, rows)
         new = [int(row) for row in rows if self.texts[row] not in known]
-        for row, found in zip(new, self._read(encode, new), strict=True):
-            known[self.texts[row]] = found.half()
-        return [known[self.texts[row]].float() for row in rows]
+        fresh = dict(zip(new, self._read(encode, new), strict=True))
+        room = MOST_KNOWN - sum(map(len, known.values())) if new else 0
+        for row, found in fresh.items():
+            if (room := room - len(found)) >= 0:
+                known[self.texts[row]] = found.half()
+        return [known[self.texts[row]].float() if self.texts[row] in known else fresh[int(row)] for row in rows]
 
     def means(self, encode: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - as above
         """Return the mean state of the tokens of some texts, shape (n_rows, width); 0 without a token."""

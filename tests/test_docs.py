@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -277,3 +278,37 @@ def test_the_scores_in_the_readme_are_those_of_the_model_cards() -> None:
     for axis, (model, *cells) in shown:
         card = table((ROOT / "models" / model.strip("`") / "README.md").read_text(encoding="utf-8"))
         assert any(axis == other and set(cells) <= set(found) for other, found in card), (axis, model, cells)
+
+
+def rows_after(mark: str) -> dict[str, list[str]]:
+    """Return the rows of the table that a mark announces in the README, by their first cell."""
+    text = README.partition(f"<!-- {mark} -->")[2].partition(f"<!-- /{mark} -->")[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+    return {row[0].strip("`"): row[1:] for row in rows[2:]}
+
+
+def test_the_public_benchmark_in_the_readme_is_that_of_the_report() -> None:
+    report = json.loads((ROOT / "data" / "reports" / "hoc.json").read_text(encoding="utf-8"))
+    wanted = {
+        system: [f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in (splits["dev"], splits["test"])]
+        for system, splits in report["mean"].items()
+    }
+    assert rows_after("hoc") == wanted
+
+
+def test_the_speeds_in_the_readme_are_those_of_the_report() -> None:
+    report = json.loads((ROOT / "data" / "reports" / "bench.json").read_text(encoding="utf-8"))
+    wanted = {
+        model["model"]: [
+            f"{model['without_evidence']['per_second']:,.0f}",
+            f"{model['with_evidence']['per_second']:,.0f}",
+            f"{model['first_result_seconds']:.1f} s",
+            f"{model['peak_memory_bytes'] / 1e6:,.0f} MB",
+            f"{model['size_bytes'] / 1e6:.1f} MB",
+        ]
+        for model in report["models"]
+    }
+    for batch in report["pipeline"]["batches"]:
+        name = f"Hugging Face pipeline, batches of {batch['batch_size']}"
+        wanted[name] = [f"{batch['speed']['per_second']:,.0f}", "", "", "", ""]
+    assert rows_after("bench") == wanted

@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import tiny_transformer
 
-from exoclass import transformer
+from exoclass import learning, transformer
 from exoclass.backend import Bools, Run
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
@@ -222,3 +222,14 @@ def test_a_text_without_a_word_has_states(config: TransformerConfig, Y: Bools) -
 def test_layers_that_are_not_there_are_one_line(config: TransformerConfig) -> None:
     with pytest.raises(ModelError, match=r"read_layers \[1, 3\] are not in an encoder of 2 layers"):
         tagger(replace(config, read_layers=(1, 3)), 2)
+
+
+def test_texts_beyond_what_fits_into_memory_are_read_anew(
+    config: TransformerConfig, texts: list[str], Y: Bools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = replace(config, frozen_layers=2, epochs=1)
+    whole = finetune(texts, Y, np.ones_like(Y), still)
+    monkeypatch.setattr(learning, "MOST_KNOWN", 100)
+    part = finetune(texts, Y, np.ones_like(Y), still)
+    assert 0 < len(part.known) < len(whole.known)
+    assert part.model.head.values.detach().numpy() == pytest.approx(whole.model.head.values.detach().numpy(), abs=1e-2)
