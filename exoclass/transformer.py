@@ -28,7 +28,7 @@ from exoclass.onnx_model import Graph, export, halve, parity, quantise
 from exoclass.windows import Window, batches, cut, padded
 
 MAX_BATCH_TOKENS = 512
-"""Tokens read together, padding included: on two cores 4,096 took a quarter longer, as states no longer fit the cache."""
+"""Tokens read together, padding included: with 4,096 it took a quarter longer, as states no longer fit the cache."""
 
 _GRAPH, _HEAD, _TOKENIZER, _SETTINGS = "model.onnx", "head.npz", "tokenizer.json", "transformer.json"
 _UNREADABLE = (
