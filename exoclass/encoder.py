@@ -95,7 +95,8 @@ def states_of(encoder: PreTrainedModel, layers: Sequence[int]) -> torch.nn.Modul
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
             found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
-            return torch.cat([found.hidden_states[layer] for layer in layers], dim=-1)
+            states = torch.cat([found.hidden_states[layer] for layer in layers], dim=-1)
+            return states * attention_mask.unsqueeze(-1)  # so that a graph has both inputs, whatever layers it reads
 
     return States()
 

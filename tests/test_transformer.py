@@ -47,7 +47,8 @@ def Y() -> Bools:  # noqa: N802 - the name that the design gives a label matrix
 
 @pytest.fixture(scope="module")
 def fitted(config: TransformerConfig, texts: list[str], Y: Bools) -> TransformerBackend:
-    return TransformerBackend(config).fit(texts, Y, np.ones_like(Y), single=[0, 1])
+    words = replace(config, read_layers=(0,))  # what a layer above knows of a word, its neighbours may tell as well
+    return TransformerBackend(words).fit(texts, Y, np.ones_like(Y), single=[0, 1])
 
 
 def test_a_choice_of_one_is_learnt_by_softmax(fitted: TransformerBackend) -> None:
@@ -227,9 +228,9 @@ def test_layers_that_are_not_there_are_one_line(config: TransformerConfig) -> No
 def test_texts_beyond_what_fits_into_memory_are_read_anew(
     config: TransformerConfig, texts: list[str], Y: Bools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    still = replace(config, frozen_layers=2, epochs=1)
-    whole = finetune(texts, Y, np.ones_like(Y), still)
     monkeypatch.setattr(learning, "MOST_KNOWN", 100)
-    part = finetune(texts, Y, np.ones_like(Y), still)
-    assert 0 < len(part.known) < len(whole.known)
-    assert part.model.head.values.detach().numpy() == pytest.approx(whole.model.head.values.detach().numpy(), abs=1e-2)
+    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, frozen_layers=2))
+    assert 0 < sum(map(len, tuned.known.values())) <= 100
+    data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
+    decided = data.scores(tuned.model, np.arange(len(texts))).mean(dim=1) > 0
+    assert (decided.numpy() == Y).mean() > 0.9
