@@ -82,8 +82,8 @@ class TransformerBackend:
             self._use(*shared["graph"])
         else:
             self._export(tuned, texts, Y, mask, single)
-        if shared:
-            shared["graph"] = (self._bytes, self.graph_, self.precision_)
+            if shared:
+                shared["graph"] = (self._bytes, self.graph_, self.precision_)
         if self.precision_ != "int8":  # the folds of a cross-validation know each other's texts
             self._known = tuned.known
         return self
@@ -198,9 +198,9 @@ class TransformerBackend:
         found: list[Singles] = [_NOTHING] * len(windows)
         for batch in batches(windows, MAX_BATCH_TOKENS):
             ids, mask = padded([windows[number] for number in batch], *self.special_)
-            states = self.graph_.run(ids, mask)
+            states, inner = self.graph_.run(ids, mask), inner_mask(mask) > 0
             for row, number in enumerate(batch):
-                found[number] = states[row, inner_mask(mask[row : row + 1])[0] > 0]
+                found[number] = states[row, inner[row]]
         of_text: dict[int, list[Singles]] = {}
         for window, own in zip(windows, found, strict=True):
             of_text.setdefault(window.text, []).append(own)
