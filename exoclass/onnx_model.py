@@ -9,15 +9,18 @@ from __future__ import annotations
 import contextlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from exoclass.attention import Singles
 from exoclass.backend import Bools, Floats, Ints
 from exoclass.errors import ModelError
+from exoclass.processes import processors
 
 if TYPE_CHECKING:
     import torch
@@ -120,7 +123,10 @@ def _f1(decided: Bools, Y: Bools, mask: Bools) -> Floats:
 
 
 class Graph:
-    """An ONNX graph in memory.
+    """An ONNX graph in memory, run by ONNX Runtime in the precision it is written in.
+
+    OpenVINO in bfloat16 would be twice as fast on a processor that has it, within the gate, but importing it reports to
+    its makers over the network, and tests hung with it.
 
     Parameters
     ----------
@@ -138,6 +144,7 @@ class Graph:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.intra_op_num_threads = 1
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 path.read_bytes(), options, providers=["CPUExecutionProvider"]
@@ -148,7 +155,21 @@ class Graph:
         if names != ["input_ids", "attention_mask"]:
             raise ModelError(f"{path} is a graph of something else", "Train or download the model again.")
 
-    def run(self, ids: Ints, mask: Ints) -> np.ndarray:
-        """Return the states of tokens, shape (batch, length, width), single precision."""
+    def run(self, batches: Iterable[tuple[Ints, Ints]]) -> list[Singles]:
+        """Return the states of tokens, for each batch of shape (batch, length, width).
+
+        Batches are read side by side, each with one thread: on two cores a quarter more texts a second than one batch
+        after the other with two threads.
+
+        Parameters
+        ----------
+        batches
+            Token ids and attention mask, each of shape (batch, length).
+        """
+        with ThreadPoolExecutor(processors()) as pool:
+            return list(pool.map(self._states, batches))
+
+    def _states(self, batch: tuple[Ints, Ints]) -> Singles:
+        ids, mask = batch
         [states] = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return np.asarray(states)

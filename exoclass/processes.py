@@ -31,7 +31,12 @@ def available() -> int:
     """
     if "fork" not in multiprocessing.get_all_start_methods() or threading.active_count() > 1:
         return 1
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    return processors() if hasattr(os, "sched_getaffinity") else 1
+
+
+def processors() -> int:
+    """Return how many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def shared(steps: Sequence[Step[T]], *, workers: int, progress: Callable[[str], None] = lambda _: None) -> list[T]:

@@ -116,9 +116,10 @@ def retrain(
             )
         _check_base(champion, known, merged.test, progress)
         number = family.next_number()
+        run = Run(progress, family.unfinished, shared={})
         challenger, _ = train(
             merged.train, taxonomy, _config_of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
-            test=merged.test, run=Run(progress, family.unfinished),
+            test=merged.test, run=run,
         )  # fmt: skip
         challenger.metadata = replace(
             challenger.metadata,
@@ -137,7 +138,7 @@ def retrain(
             ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask, champion=before, challenger=after,
             limits=limits or Limits(),
         )  # fmt: skip
-        found = _doubtful(champion, new, known, Run(progress, family.unfinished))
+        found = _doubtful(champion, new, known, run)
         doubted, p = suspicious(found, contradicted(before.probs, Y, mask))
         doubt = (int(found.sum()), len(new), p)
         regressions = _regressions(champion, challenger, regression or family.regression, taxonomy)

@@ -205,7 +205,7 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), int(folds.max()) + 1
-    run = replace(run, shared={})
+    run = replace(run, shared={}) if run.shared is None else run
 
     def score(fold: int) -> tuple[Backend | None, Floats]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)

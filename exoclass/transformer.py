@@ -165,7 +165,7 @@ class TransformerBackend:
         except Exception as error:  # what tokenizers raises for a faulty file is a bare Exception
             raise ModelError(f"{folder / _TOKENIZER} is no tokenizer", "Train or download the model again.") from error
         backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")))
-        states = backend.graph_.run(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
+        [states] = backend.graph_.run([(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))])
         if not backend.head_.fits_itself or states.shape[-1:] != backend.head_.queries.shape[-1:]:
             raise ModelError(f"{folder}: graph and head do not fit each other", "Train or download it again.")
         return backend
@@ -196,9 +196,10 @@ class TransformerBackend:
     def _states(self, windows: Sequence[Window]) -> dict[int, Singles]:
         """Return the states of the tokens of each text that has windows, shape (n_tokens, width)."""
         found: list[Singles] = [_NOTHING] * len(windows)
-        for batch in batches(windows, MAX_BATCH_TOKENS):
-            ids, mask = padded([windows[number] for number in batch], *self.special_)
-            states, inner = self.graph_.run(ids, mask), inner_mask(mask) > 0
+        chosen = list(batches(windows, MAX_BATCH_TOKENS))
+        read = [padded([windows[number] for number in batch], *self.special_) for batch in chosen]
+        for batch, (_, mask), states in zip(chosen, read, self.graph_.run(read), strict=True):
+            inner = inner_mask(mask) > 0
             for row, number in enumerate(batch):
                 found[number] = states[row, inner[row]]
         of_text: dict[int, list[Singles]] = {}

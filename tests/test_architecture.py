@@ -37,7 +37,7 @@ RANKS: dict[str, float] = {
     "config": 1, "processes": 1, "records": 1, "markup": 1, "page": 1.5, "taxonomy": 1.5,
     "backend": 2, "splits": 2, "versions": 2.3, "readers": 2, "manifest": 2, "library": 2, "encoder": 2.1,
     "calibration": 2.3, "corpus": 2.3, "ngrams": 2.3, "pubmed": 2.3, "mesh": 2.3,
-    "windows": 2.3, "attention": 2.3, "termcounts": 2.4, "onnx_model": 2.3, "checkpoints": 2.3, "learning": 2.4,
+    "windows": 2.3, "attention": 2.3, "termcounts": 2.4, "onnx_model": 2.4, "checkpoints": 2.3, "learning": 2.4,
     "finetuning": 2.6, "warming": 2.9, "metrics": 2.6, "gate": 2.8, "merging": 2.6, "agreement": 2.6, "ranking": 2.6,
     "remaining": 2.6, "wanting": 2.6, "curves": 2.8,
     "tfidf": 3, "transformer": 3, "blend": 3.2, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
