@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 
 from exoclass.errors import ModelError
+from exoclass.processes import processors
 
 _PACKAGES = ("numpy", "onnxruntime", "tokenizers", "torch", "transformers")
 
@@ -73,11 +74,10 @@ def speed_of(runs: Sequence[tuple[float, float]], n: int) -> Speed:
 
 def describe_machine() -> Machine:
     """Return processor, cores, load and versions."""
-    cores = os.cpu_count() or 1
     return Machine(
         cpu=_cpu(),
-        cores=cores,
-        usable_cores=len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores,
+        cores=os.cpu_count() or 1,
+        usable_cores=processors(),
         load=round(os.getloadavg()[0], 2),
         system=platform.platform(),
         python=platform.python_version(),
