@@ -36,11 +36,14 @@ class Run:
     shared
         What fits of the same configuration, the folds of a cross-validation, keep for each other, so that no text is
         read twice: each family its own. None for a fit by itself.
+    workers
+        Processes that one fit may use; the fits of a cross-validation share them out among themselves.
     """
 
     progress: Callable[[str], None] = lambda _: None
     work: Path | None = None
     shared: dict[str, Any] | None = None
+    workers: int = 1
 
 
 QUIET = Run()

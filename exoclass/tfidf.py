@@ -12,6 +12,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -21,6 +22,7 @@ from exoclass.backend import NEVER, QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, CorpusError, ModelError
 from exoclass.ngrams import Lexicon
+from exoclass.processes import Step, shared
 from exoclass.termcounts import CharCounts, Row, WordCounts
 
 # What reading files that are not what they should be can raise.
@@ -82,13 +84,13 @@ class TfidfBackend:
         from scipy.sparse import csr_matrix
 
         config = self.config
-        shared = {} if run.shared is None else run.shared
+        counted = {} if run.shared is None else run.shared
         vocabularies, idfs, blocks = [], [], []
         for kind, sizes, limit in (
             (WordCounts, config.word_ngrams, config.max_word_features),
             (CharCounts, config.char_ngrams, config.max_char_features),
         ):
-            counts = shared.setdefault(kind.__name__, kind(sizes, config.title_weight))
+            counts = counted.setdefault(kind.__name__, kind(sizes, config.title_weight))
             rows = counts.rows(texts)
             terms, idf, place = _vocabulary(counts.terms, rows, config, limit)
             vocabularies.append(terms)
@@ -108,13 +110,14 @@ class TfidfBackend:
             shape=(len(texts), len(self.idf_)),
         )
         strength = [0.0 if column in single else config.ratio_strength for column in range(Y.shape[1])]
-        fitted = []
+        steps = []
         parts: dict[bytes, tuple[csr_matrix, csr_matrix]] = {}  # most labels of an axis share their annotated rows
         for column in range(Y.shape[1]):
             rows_of = mask[:, column]
             if (key := rows_of.tobytes()) not in parts:
                 parts[key] = (X[rows_of], X[rows_of].sign())
-            fitted.append(self._fit_label(*parts[key], Y[rows_of, column], strength[column]))
+            steps.append(Step("", partial(self._fit_label, *parts[key], Y[rows_of, column], strength[column])))
+        fitted = shared(steps, workers=run.workers)
         # Half precision halves the model on disk; rounding before calibration keeps what is saved what was measured.
         self.weights_ = np.stack([weights for weights, _ in fitted], axis=1).astype(np.float16).astype(np.float32)
         self.intercepts_ = np.array([intercept for _, intercept in fitted])

@@ -205,7 +205,9 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), int(folds.max()) + 1
-    run = replace(run, shared={}) if run.shared is None else run
+    # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have.
+    workers = available() if config.backend == "tfidf" else 1
+    run = replace(run, shared={} if run.shared is None else run.shared, workers=workers if n + final == 1 else 1)
 
     def score(fold: int) -> tuple[Backend | None, Floats]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -219,8 +221,7 @@ def cross_scores(
     if final:
         fit = partial(new_backend(config).fit, texts, Y, mask, single=single, run=run)
         steps.append(Step(f"fitting the final model on {len(corpus)} records", fit))
-    # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have.
-    found = shared(steps, workers=available() if config.backend == "tfidf" else 1, progress=run.progress)
+    found = shared(steps, workers=workers, progress=run.progress)
     scores = np.zeros(Y.shape)
     for fold, (_, part) in enumerate(found[:n]):
         scores[folds == fold] = part

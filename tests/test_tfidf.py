@@ -23,6 +23,7 @@ from sklearn.feature_extraction.text import (
 )
 from sklearn.linear_model import LogisticRegression
 
+from exoclass.backend import Run
 from exoclass.errors import CorpusError, ModelError
 from exoclass.tfidf import TfidfBackend, TfidfConfig
 from exoclass.training import TrainConfig
@@ -243,6 +244,11 @@ def test_the_same_model_is_saved_as_the_same_bytes(config: TfidfConfig, saved: P
     other.mkdir()
     TfidfBackend(config).fit(TEXTS, Y, MASK).save(other)
     assert [path.name for path in other.iterdir() if path.read_bytes() != (saved / path.name).read_bytes()] == []
+
+
+def test_labels_that_processes_share_out_are_fitted_the_same(config: TfidfConfig, saved: Path, tmp_path: Path) -> None:
+    TfidfBackend(config).fit(TEXTS, Y, MASK, run=Run(workers=2)).save(tmp_path)
+    assert (tmp_path / "tfidf.npz").read_bytes() == (saved / "tfidf.npz").read_bytes()
 
 
 def test_the_settings_are_kept(saved: Path, config: TfidfConfig) -> None:
