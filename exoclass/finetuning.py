@@ -13,7 +13,7 @@ import numpy as np
 
 from exoclass import checkpoints
 from exoclass.backend import NEVER, QUIET, Bools, Ints, Run
-from exoclass.encoder import fingerprint, load_encoder, states_of
+from exoclass.encoder import fingerprint, half_precision, load_encoder, states_of
 from exoclass.errors import CorpusError, ModelError
 from exoclass.learning import READ_AT_ONCE, TextData, fit_mean_head, loss_function, new_head
 
@@ -111,7 +111,8 @@ def finetune(
     optimizer = torch.optim.AdamW(_groups(model, config))
     still = not config.epochs or all(not part.requires_grad for part in model.encoder.parameters())
     known = ({} if run.shared is None else run.shared.setdefault("states", {})) if still else None
-    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known)
+    half = not still and half_precision(model.encoder.encoder)
+    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known, half=half)
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
 

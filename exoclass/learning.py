@@ -34,6 +34,8 @@ class TextData:
     ----------
     known
         By text: the states of its tokens, half precision, where the encoder stays as it is.
+    half
+        Read in bfloat16, as `exoclass.encoder.half_precision` allows it; the states are single precision all the same.
     """
 
     def __init__(
@@ -44,6 +46,8 @@ class TextData:
         Y: Bools,
         mask: Bools,
         known: dict[str, Any] | None = None,
+        *,
+        half: bool = False,
     ) -> None:
         self.texts = texts
         self.windows = cut(texts, tokenizer.backend_tokenizer, max_tokens)
@@ -51,7 +55,7 @@ class TextData:
         for number, window in enumerate(self.windows):
             self.of_text.setdefault(window.text, []).append(number)
         self.Y, self.mask = Y, mask
-        self.known = known
+        self.known, self.half = known, half
         self.special = special_ids(tokenizer)
 
     def states(self, encode: Any, rows: Sequence[int] | Ints) -> list[torch.Tensor]:  # noqa: ANN401 - of `exoclass.encoder.states_of`
@@ -72,8 +76,9 @@ class TextData:
         import torch
 
         with torch.inference_mode():
-            parts = [self.states(encode, some) for some in _chunks(rows)]
-        found = [state.sum(dim=0) / max(1, len(state)) for part in parts for state in part]
+            found = [
+                state.sum(dim=0) / max(1, len(state)) for some in _chunks(rows) for state in self.states(encode, some)
+            ]
         return torch.stack(found).clone()
 
     def scores(self, model: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - see `exoclass.finetuning.tagger`
@@ -90,7 +95,8 @@ class TextData:
         found: dict[int, torch.Tensor] = {}
         for batch in batches(chosen, BATCH_TOKENS):
             ids, mask = padded([chosen[number] for number in batch], *self.special)
-            states = encode(torch.from_numpy(ids), torch.from_numpy(mask))
+            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
+                states = encode(torch.from_numpy(ids), torch.from_numpy(mask)).float()
             inner = torch.from_numpy(inner_mask(mask) > 0)
             found |= {number: states[place][inner[place]] for place, number in enumerate(batch)}
         parts: dict[int, list[torch.Tensor]] = {int(row): [torch.zeros(0, encode.width)] for row in rows}

@@ -24,11 +24,15 @@ from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
 from exoclass.finetuning import TransformerConfig, Tuned, finetune
 from exoclass.learning import READ_AT_ONCE, inner_mask, special_ids, to_arrays
-from exoclass.onnx_model import Graph, export, halve, parity, quantise
+from exoclass.onnx_model import Graph, export, halve, parity
+from exoclass.quantising import quantise
 from exoclass.windows import Window, batches, cut, padded
 
 MAX_BATCH_TOKENS = 512
 """Tokens read together, padding included: with 4,096 it took a quarter longer, as states no longer fit the cache."""
+
+SHOWN = 32
+"""Texts that show which numbers a graph has to bear, when its weights become integers."""
 
 _GRAPH, _HEAD, _TOKENIZER, _SETTINGS = "model.onnx", "head.npz", "tokenizer.json", "transformer.json"
 _UNREADABLE = (
@@ -99,7 +103,11 @@ class TransformerBackend:
             full = (self._bytes, self.graph_, self.precision_)
             dev = list(tuned.dev)
             before = self.scores([texts[number] for number in dev])
-            (quantise if self.config.precision == "int8" else halve)(exact, small)
+            if self.config.precision == "int8":
+                learnt = np.setdiff1d(np.arange(len(texts)), dev)[:SHOWN]
+                quantise(exact, small, [read for _, read in self._batches(self._cut([texts[n] for n in learnt]))])
+            else:
+                halve(exact, small)
             self._use(small.read_bytes(), Graph(small), self.config.precision)
             after = self.scores([texts[number] for number in dev])
             self.parity_ = parity(before, after, Y[dev], mask[dev], single)
@@ -182,7 +190,7 @@ class TransformerBackend:
         ]
 
     def _read_some(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
-        windows = cut(texts, self.tokenizer_, self.config.max_tokens)
+        windows = self._cut(texts)
         spans: list[list[Ints]] = [[np.zeros((0, 2), dtype=np.int64)] for _ in texts]
         for window in windows:
             spans[window.text].append(window.spans)
@@ -193,12 +201,21 @@ class TransformerBackend:
         ]
         return [(np.concatenate(own), self.head_.shares(found)) for own, found in zip(spans, read, strict=True)]
 
+    def _cut(self, texts: Sequence[str]) -> list[Window]:
+        return cut(texts, self.tokenizer_, self.config.max_tokens)
+
+    def _batches(self, windows: Sequence[Window]) -> list[tuple[list[int], tuple[Ints, Ints]]]:
+        """Return numbers of windows that are read together, and their token ids and attention mask."""
+        return [
+            (batch, padded([windows[number] for number in batch], *self.special_))
+            for batch in batches(windows, MAX_BATCH_TOKENS)
+        ]
+
     def _states(self, windows: Sequence[Window]) -> dict[int, Singles]:
         """Return the states of the tokens of each text that has windows, shape (n_tokens, width)."""
         found: list[Singles] = [_NOTHING] * len(windows)
-        chosen = list(batches(windows, MAX_BATCH_TOKENS))
-        read = [padded([windows[number] for number in batch], *self.special_) for batch in chosen]
-        for batch, (_, mask), states in zip(chosen, read, self.graph_.run(read), strict=True):
+        read = self._batches(windows)
+        for (batch, (_, mask)), states in zip(read, self.graph_.run(inputs for _, inputs in read), strict=True):
             inner = inner_mask(mask) > 0
             for row, number in enumerate(batch):
                 found[number] = states[row, inner[row]]
