@@ -1,4 +1,4 @@
-"""Independent steps shared out between this process and copies of it, where the system can copy a process."""
+"""Independent steps shared out between processors: by copies of this process, or by threads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -74,6 +76,16 @@ def shared(steps: Sequence[Step[T]], *, workers: int, progress: Callable[[str], 
         for end in life:
             end.close()
     return results
+
+
+def side_by_side(work: Callable[[S], T], items: Iterable[S]) -> list[T]:
+    """Return what a function returns for each item, in order; a thread on each processor calls it.
+
+    For work that lets go of Python's lock. Two texts beside each other take a quarter less time than one after the
+    other by two threads of ONNX Runtime.
+    """
+    with ThreadPoolExecutor(processors()) as pool:
+        return list(pool.map(work, items))
 
 
 def _start(

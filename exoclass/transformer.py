@@ -23,8 +23,9 @@ from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
 from exoclass.finetuning import TransformerConfig, Tuned, finetune
-from exoclass.learning import READ_AT_ONCE, inner_mask, special_ids, to_arrays
+from exoclass.learning import READ_AT_ONCE, special_ids, to_arrays
 from exoclass.onnx_model import Graph, export, halve, parity
+from exoclass.processes import side_by_side
 from exoclass.quantising import quantise
 from exoclass.windows import Window, batches, cut, padded
 
@@ -173,7 +174,7 @@ class TransformerBackend:
         except Exception as error:  # what tokenizers raises for a faulty file is a bare Exception
             raise ModelError(f"{folder / _TOKENIZER} is no tokenizer", "Train or download the model again.") from error
         backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")))
-        [states] = backend.graph_.run([(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))])
+        states = backend.graph_.states(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
         if not backend.head_.fits_itself or states.shape[-1:] != backend.head_.queries.shape[-1:]:
             raise ModelError(f"{folder}: graph and head do not fit each other", "Train or download it again.")
         return backend
@@ -199,7 +200,7 @@ class TransformerBackend:
             self._known[text].float().numpy() if text in self._known else states.get(number, _NOTHING)
             for number, text in enumerate(texts)
         ]
-        return [(np.concatenate(own), self.head_.shares(found)) for own, found in zip(spans, read, strict=True)]
+        return list(zip(map(np.concatenate, spans), side_by_side(self.head_.shares, read), strict=True))
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:
         return cut(texts, self.tokenizer_, self.config.max_tokens)
@@ -215,14 +216,19 @@ class TransformerBackend:
         """Return the states of the tokens of each text that has windows, shape (n_tokens, width)."""
         found: list[Singles] = [_NOTHING] * len(windows)
         read = self._batches(windows)
-        for (batch, (_, mask)), states in zip(read, self.graph_.run(inputs for _, inputs in read), strict=True):
-            inner = inner_mask(mask) > 0
-            for row, number in enumerate(batch):
-                found[number] = states[row, inner[row]]
+        for (batch, _), states in zip(read, side_by_side(self._inner_states, [own for _, own in read]), strict=True):
+            for number, own in zip(batch, states, strict=True):
+                found[number] = own
         of_text: dict[int, list[Singles]] = {}
         for window, own in zip(windows, found, strict=True):
             of_text.setdefault(window.text, []).append(own)
-        return {text: np.concatenate(own) for text, own in of_text.items()}
+        return {text: own[0] if len(own) == 1 else np.concatenate(own) for text, own in of_text.items()}
+
+    def _inner_states(self, batch: tuple[Ints, Ints]) -> list[Singles]:
+        """Return the states of the tokens of each window, without the special ones."""
+        ids, mask = batch
+        states = self.graph_.states(ids, mask)
+        return [own[1 : length - 1] for own, length in zip(states, mask.sum(axis=1), strict=True)]
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

@@ -39,25 +39,15 @@ def test_the_graph_gives_what_torch_gives_at_other_lengths_than_it_was_traced_wi
 ) -> None:
     with torch.inference_mode():
         wanted = model(torch.from_numpy(IDS), torch.from_numpy(MASK)).numpy()
-    [found] = Graph(exact).run([(IDS, MASK)])
+    found = Graph(exact).states(IDS, MASK)
     assert found.shape == (2, 5, 64)
     assert found[MASK > 0] == pytest.approx(wanted[MASK > 0], abs=1e-5)
-
-
-def test_many_batches_come_back_in_order(model: torch.nn.Module, exact: Path) -> None:
-    rng = np.random.default_rng(0)
-    shapes = [(int(rng.integers(1, 5)), int(rng.integers(3, 60))) for _ in range(40)]
-    batches = [(rng.integers(5, 40, shape), np.ones(shape, dtype=np.int64)) for shape in shapes]
-    with torch.inference_mode():
-        wanted = [model(torch.from_numpy(ids), torch.from_numpy(mask)).numpy() for ids, mask in batches]
-    for found, expected in zip(Graph(exact).run(batches), wanted, strict=True):
-        assert found == pytest.approx(expected, abs=1e-5)
 
 
 def test_the_graph_in_half_precision_is_smaller_and_close(exact: Path, tmp_path: Path) -> None:
     halve(exact, tmp_path / "small.onnx")
     assert (tmp_path / "small.onnx").stat().st_size < 0.7 * exact.stat().st_size  # at this size the graph itself weighs
-    [before], [after] = (Graph(path).run([(IDS, MASK)]) for path in (exact, tmp_path / "small.onnx"))
+    before, after = (Graph(path).states(IDS, MASK) for path in (exact, tmp_path / "small.onnx"))
     assert not np.array_equal(before, after)
     assert np.abs(before - after)[MASK > 0].max() < 5e-3
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import pytest
 from conftest import clean_environment
 
-from exoclass.processes import Step, available, shared
+from exoclass.processes import Step, available, shared, side_by_side
 
 HERE = os.getpid()
 PARALLEL = [1, 2, 3, 9]
@@ -104,3 +104,14 @@ shared([Step("", wait)] * 3, workers=3)
         assert asking.pid in pids
         asking.kill()
         assert asking.stdout.read() == ""  # ends when the last of them is gone
+
+
+def test_threads_give_results_in_the_order_of_the_items() -> None:
+    threads: set[int] = set()
+
+    def slow_at_first(number: int) -> int:
+        threads.add(threading.get_ident())
+        return sum(range((50 - number) * 2_000)) and number
+
+    assert side_by_side(slow_at_first, range(50)) == list(range(50))
+    assert threading.get_ident() not in threads

@@ -61,8 +61,7 @@ def read(*texts: range) -> tuple[np.ndarray, np.ndarray]:
 
 
 def states(path: Path, *texts: range) -> np.ndarray:
-    [found] = Graph(path).run([read(*texts)])
-    return found
+    return Graph(path).states(*read(*texts))
 
 
 def test_integers_give_nearly_what_the_exact_graph_gives(graphs: tuple[Path, Path]) -> None:
@@ -93,7 +92,7 @@ def test_an_encoder_in_integers_is_smaller_and_close(tiny_encoder: Path, tmp_pat
     shown = np.arange(5, 65).reshape(4, 15), np.ones((4, 15), dtype=np.int64)
     quantise(exact, small, [shown])
     assert small.stat().st_size < 0.7 * exact.stat().st_size  # at this size the graph itself weighs
-    [before], [after] = (Graph(path).run([shown]) for path in (exact, small))
+    before, after = (Graph(path).states(*shown) for path in (exact, small))
     assert 0 < np.abs(before - after).max() < 0.1
 
 
