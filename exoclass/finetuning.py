@@ -15,7 +15,7 @@ from exoclass import checkpoints
 from exoclass.backend import NEVER, QUIET, Bools, Ints, Run
 from exoclass.encoder import fingerprint, half_precision, load_encoder, states_of
 from exoclass.errors import CorpusError, ModelError
-from exoclass.learning import READ_AT_ONCE, TextData, fit_mean_head, loss_function, new_head
+from exoclass.learning import READ_AT_ONCE, Loss, TextData, fit_mean_head, loss_function, new_head
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +35,7 @@ class TransformerConfig:
     frozen_layers: int
     heads: int
     epochs: int
+    encoder_epochs: int
     patience: int
     batch_size: int
     learning_rate: float
@@ -88,13 +89,14 @@ def finetune(
 
     A run that was stopped goes on from its last checkpoint, where it has a folder for them.
 
-    The head is fitted first, on the means of the encoder's states, and then all learn together: a head that starts
-    from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning). If all layers are
-    frozen, or there are no epochs, the encoder stays as it is and reads every text once.
+    The head is fitted first, on the means of the encoder's states. Then it learns for `epochs` from the states as they
+    are, for which every text is read once; and then the upper layers learn with it for `encoder_epochs`. A head that
+    starts from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning).
 
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
-    `single` by softmax; cells that are not annotated are left out. What had the lowest loss on a share of the texts
-    kept aside, the first head or an epoch, is returned.
+    `single` by softmax; cells that are not annotated are left out. Of the head, the epoch with the lowest loss on a
+    share of the texts kept aside goes on. Where the encoder learns, that loss rises long before texts are ranked worse:
+    it becomes too sure of itself, which calibration mends. So the last of these epochs is returned.
 
     Raises
     ------
@@ -109,19 +111,14 @@ def finetune(
     dev, learnt = _split(len(texts), config)
     model, tokenizer = tagger(config, Y.shape[1])
     optimizer = torch.optim.AdamW(_groups(model, config))
-    still = not config.epochs or all(not part.requires_grad for part in model.encoder.parameters())
-    known = ({} if run.shared is None else run.shared.setdefault("states", {})) if still else None
-    half = not still and half_precision(model.encoder.encoder)
-    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known, half=half)
+    half = bool(config.encoder_epochs) and half_precision(model.encoder.encoder)
+    once = not config.epochs and bool(config.encoder_epochs)  # no text is read twice before the encoder learns
+    known = None if once else {} if run.shared is None else run.shared.setdefault("states", {})
+    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known, half=half and once)
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
-
-    def aside() -> float:
-        with torch.inference_mode():
-            found = float(loss_of(data.scores(model.eval(), dev).mean(dim=1), *data.targets(dev)))
-        if not math.isfinite(found):
-            raise ModelError("the loss on the texts kept aside is no number", "Lower the learning rates.")
-        return found
+    head = _Stage("head", 0, config.epochs * a_epoch)
+    whole = _Stage("encoder and head", head.last, head.last + config.encoder_epochs * a_epoch)
 
     run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
     model.eval()
@@ -138,32 +135,57 @@ def finetune(
         fit_mean_head(
             model.head, data.means(model.encoder, learnt), lambda scores: loss_of(scores, *targets), config.head_penalty
         )
-        standing = checkpoints.Standing(0, aside(), 0, done=not config.epochs)
+        standing = checkpoints.Standing(0, _loss_aside(model, data, dev, loss_of), 0, done=not whole.last)
         best_state = _copied(model)
         run.progress(f"the head alone: loss on {len(dev)} texts kept aside {standing.best:.4f}")
     while not standing.done:
+        stage = head if standing.step < head.last else whole
+        if stage is whole:
+            data.known, data.half = None, half
         epoch, batch = divmod(standing.step, a_epoch)
         rows = _shuffled(learnt, config.seed, epoch)[batch * config.batch_size : (batch + 1) * config.batch_size]
-        _set_rates(optimizer, config, standing.step, config.epochs * a_epoch)
+        _set_rates(optimizer, config, standing.step - stage.first, stage.last - stage.first)
         torch.manual_seed(config.seed * 1_000_003 + standing.step)  # so that a run that resumes draws the same
-        by_head = model.train().head(data.states(model.encoder, rows)).unbind(dim=1)
+        model.train()
+        with torch.set_grad_enabled(stage is whole):
+            states = data.states(model.encoder, rows)
+        by_head = model.head(states).unbind(dim=1)
         loss = _step(optimizer, model, sum(loss_of(scores, *data.targets(rows)) for scores in by_head))
         standing = replace(standing, step=standing.step + 1)
+        told = f"{stage.name}, epoch {epoch + 1 - stage.first // a_epoch} of {(stage.last - stage.first) // a_epoch}"
         if batch + 1 == a_epoch:
-            found_loss = aside()
-            run.progress(f"epoch {epoch + 1} of {config.epochs}: loss on {len(dev)} texts kept aside {found_loss:.4f}")
-            waited = 0 if found_loss < standing.best else standing.waited + 1
-            if not waited:
-                best_state = _copied(model)
-            done = waited >= config.patience or epoch + 1 == config.epochs
-            standing = replace(standing, best=min(found_loss, standing.best), waited=waited, done=done)
+            found_loss = _loss_aside(model, data, dev, loss_of)
+            run.progress(f"{told}: loss on {len(dev)} texts kept aside {found_loss:.4f}")
+            standing, kept = _after_epoch(standing, found_loss, stage, whole, config.patience)
+            best_state = _copied(model) if kept else best_state
+            if standing.step == head.last:
+                model.load_state_dict(best_state)
         elif standing.step % TOLD_EVERY == 0:
-            run.progress(f"epoch {epoch + 1} of {config.epochs}, step {batch + 1} of {a_epoch}: loss {loss:.4f}")
+            run.progress(f"{told}, step {batch + 1} of {a_epoch}: loss {loss:.4f}")
         if work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
             checkpoints.save(work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
     _settle_constant_labels(model.head, Y, mask)
-    return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev), known or {})
+    return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev), data.known or {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Stage:
+    """What learns, and from which step to which."""
+
+    name: str
+    first: int
+    last: int
+
+
+def _after_epoch(
+    standing: checkpoints.Standing, loss: float, stage: _Stage, whole: _Stage, patience: int
+) -> tuple[checkpoints.Standing, bool]:
+    """Return how far a run is after an epoch with this loss on the texts kept aside, and whether it is to be kept."""
+    kept = stage is whole or loss < standing.best
+    waited = 0 if kept else standing.waited + 1
+    step = stage.last if waited >= patience else standing.step
+    return replace(standing, step=step, best=min(loss, standing.best), waited=waited, done=step == whole.last), kept
 
 
 def _split(n: int, config: TransformerConfig) -> tuple[Ints, Ints]:
@@ -181,6 +203,16 @@ def _digest(texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int], 
     found = hashlib.sha256(told.encode(errors="surrogatepass"))
     found.update(np.packbits(Y).tobytes() + np.packbits(mask).tobytes())
     return found.hexdigest()[:16]
+
+
+def _loss_aside(model: Any, data: TextData, dev: Ints, loss_of: Loss) -> float:  # noqa: ANN401 - of `tagger`
+    import torch
+
+    with torch.inference_mode():
+        found = float(loss_of(data.scores(model.eval(), dev).mean(dim=1), *data.targets(dev)))
+    if not math.isfinite(found):
+        raise ModelError("the loss on the texts kept aside is no number", "Lower the learning rates.")
+    return found
 
 
 def _step(optimizer: torch.optim.Optimizer, model: torch.nn.Module, loss: Any) -> float:  # noqa: ANN401 - a tensor

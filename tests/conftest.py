@@ -109,8 +109,8 @@ def tiny_model(
 def tiny_transformer(base: str | Path, **changes: object) -> TransformerConfig:
     """Return hyper-parameters with which an encoder as small as `tiny_encoder` learns in a second."""
     values: dict[str, Any] = {
-        "base": str(base), "max_tokens": 24, "read_layers": (0, -1), "frozen_layers": 0, "heads": 2, "epochs": 12,
-        "patience": 12, "batch_size": 8, "learning_rate": 3e-3, "query_learning_rate": 3e-2,
+        "base": str(base), "max_tokens": 24, "read_layers": (0, -1), "frozen_layers": 0, "heads": 2, "epochs": 0,
+        "encoder_epochs": 12, "patience": 12, "batch_size": 8, "learning_rate": 3e-3, "query_learning_rate": 3e-2,
         "value_learning_rate": 3e-2, "layer_decay": 0.9, "weight_decay": 0.01, "head_weight_decay": 0.01,
         "head_penalty": 0.01, "head_dropout": 0.1, "warmup_share": 0.1, "max_positive_weight": 4.0, "dev_share": 0.1,
         "precision": "fp32", "seed": 3,

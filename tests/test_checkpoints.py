@@ -28,7 +28,7 @@ class KilledError(Exception):
 def config(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> TransformerConfig:
     monkeypatch.setattr(finetuning, "SAVED_EVERY", 4)
     # So great a penalty that the head which is fitted first says nothing, and the epochs after it count.
-    return tiny_transformer(tiny_encoder, max_tokens=32, epochs=3, patience=3, head_penalty=10.0)
+    return tiny_transformer(tiny_encoder, max_tokens=32, epochs=2, encoder_epochs=2, head_penalty=10.0)
 
 
 def tune(
@@ -49,7 +49,7 @@ def tune(
         return finetune(TEXTS, Y, np.ones_like(Y), config, run=Run(work=work)), steps
 
 
-@pytest.mark.parametrize("kill_at", [7, 13])
+@pytest.mark.parametrize("kill_at", [7, 17])
 def test_a_killed_run_ends_with_the_same_weights(
     config: TransformerConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
 ) -> None:

@@ -50,7 +50,7 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
     elif path.name == "adapt.toml":
         assert AdaptConfig.load(path).max_tokens
     elif path.name == "warm-up.toml":
-        assert WarmUpConfig.load(path).transformer.epochs
+        assert WarmUpConfig.load(path).transformer.encoder_epochs
     else:
         assert TrainConfig.load(path).backend in path.stem
 

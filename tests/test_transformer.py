@@ -48,7 +48,7 @@ def Y() -> Bools:  # noqa: N802 - the name that the design gives a label matrix
 @pytest.fixture(scope="module")
 def fitted(config: TransformerConfig, texts: list[str], Y: Bools) -> TransformerBackend:
     # What a layer above knows of a word, its neighbours may tell as well; so great a penalty makes the epochs count.
-    words = replace(config, read_layers=(0,), head_penalty=10.0, head_dropout=0.0, epochs=25, patience=25)
+    words = replace(config, read_layers=(0,), head_penalty=10.0, head_dropout=0.0, encoder_epochs=25)
     return TransformerBackend(words).fit(texts, Y, np.ones_like(Y), single=[0, 1])
 
 
@@ -111,12 +111,12 @@ def test_it_stops_when_nothing_is_gained(config: TransformerConfig, texts: list[
     lines: list[str] = []
     still = replace(
         config, learning_rate=1e-12, query_learning_rate=1e-12, value_learning_rate=1e-12, patience=2, head_dropout=0.0,
-        epochs=9,
+        epochs=9, encoder_epochs=0,
     )  # fmt: skip
     TransformerBackend(still).fit(texts, Y, np.ones_like(Y), run=Run(lines.append))
     assert len(lines) < 9
     assert lines[1].startswith("the head alone: loss on 5 texts kept aside 0.")
-    assert lines[2].startswith("epoch 1 of 9: loss on 5 texts kept aside 0.")
+    assert lines[2].startswith("head, epoch 1 of 9: loss on 5 texts kept aside 0.")
 
 
 @pytest.mark.parametrize("precision", ["int8", "fp16"])
@@ -128,7 +128,7 @@ def test_the_small_graph_is_used_only_if_the_gate_lets_it(
     monkeypatch.setattr(transformer, "parity", lambda *_: gate)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        backend = TransformerBackend(replace(config, precision=precision, epochs=1)).fit(texts, Y, np.ones_like(Y))
+        backend = TransformerBackend(replace(config, precision=precision, encoder_epochs=1)).fit(texts, Y, np.ones_like(Y))
     assert backend.precision_ == (precision if gate.holds else "fp32")
     told = [str(warning.message) for warning in caught if "stays in fp32" in str(warning.message)]
     assert told == ([] if gate.holds else [told[0]])
@@ -155,7 +155,7 @@ def test_a_head_for_another_graph_is_refused(fitted: TransformerBackend, tmp_pat
 def test_a_classifier_with_it_is_trained_saved_and_predicts(
     config: TransformerConfig, tiny_config: TrainConfig, labelled: Corpus, taxonomy: Taxonomy, tmp_path: Path
 ) -> None:
-    settings = replace(tiny_config, backend="transformer", model=replace(config, epochs=1, max_tokens=64))
+    settings = replace(tiny_config, backend="transformer", model=replace(config, encoder_epochs=1, max_tokens=64))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="labels without a positive example")
         clf, reports = train(labelled, taxonomy, settings)
@@ -169,7 +169,7 @@ def test_a_classifier_with_it_is_trained_saved_and_predicts(
 def test_without_epochs_only_a_head_is_fitted_on_the_means(
     config: TransformerConfig, texts: list[str], Y: Bools
 ) -> None:
-    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, epochs=0), single=[0, 1])
+    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, encoder_epochs=0), single=[0, 1])
     start = tagger(config, 2)[0].state_dict()
     moved = {name for name, tensor in tuned.model.state_dict().items() if not torch.equal(tensor, start[name])}
     assert {name for name in moved if "pooler" not in name} == {
@@ -181,7 +181,7 @@ def test_without_epochs_only_a_head_is_fitted_on_the_means(
 
 
 def test_a_head_learns_to_attend_while_the_encoder_stays(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
-    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, frozen_layers=2, head_penalty=10.0))
+    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, epochs=12, encoder_epochs=0, head_penalty=10.0))
     start = tagger(config, 2)[0].state_dict()
     moved = {name for name, tensor in tuned.model.state_dict().items() if not torch.equal(tensor, start[name])}
     assert "head.queries" in moved
@@ -190,7 +190,7 @@ def test_a_head_learns_to_attend_while_the_encoder_stays(config: TransformerConf
 
 
 def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
-    still, known = replace(config, frozen_layers=2), dict[str, torch.Tensor]()
+    still, known = replace(config, epochs=12, encoder_epochs=0), dict[str, torch.Tensor]()
     first = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
     assert set(known) == set(texts)
     again = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
@@ -204,12 +204,12 @@ def test_scores_from_shared_encodings_are_those_of_the_graph(
     config: TransformerConfig, texts: list[str], Y: Bools, tmp_path: Path
 ) -> None:
     run = Run(shared={})
-    backend = TransformerBackend(replace(config, frozen_layers=2)).fit(texts, Y, np.ones_like(Y), run=run)
+    backend = TransformerBackend(replace(config, epochs=12, encoder_epochs=0)).fit(texts, Y, np.ones_like(Y), run=run)
     backend.save(tmp_path)
     some = [*texts[:9], "a text that was never read " * 9]
     assert backend.scores(some) == pytest.approx(TransformerBackend.load(tmp_path).scores(some), abs=2e-2)
     learning = Run(shared={})
-    TransformerBackend(replace(config, epochs=1)).fit(texts, Y, np.ones_like(Y), run=learning)
+    TransformerBackend(replace(config, encoder_epochs=1)).fit(texts, Y, np.ones_like(Y), run=learning)
     assert not learning.shared  # an encoder that learns reads each text anew
 
 
@@ -229,7 +229,7 @@ def test_texts_beyond_what_fits_into_memory_are_read_anew(
     config: TransformerConfig, texts: list[str], Y: Bools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(learning, "MOST_KNOWN", 100)
-    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, frozen_layers=2))
+    tuned = finetune(texts, Y, np.ones_like(Y), replace(config, epochs=12, encoder_epochs=0))
     assert 0 < sum(map(len, tuned.known.values())) <= 100
     data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
     decided = data.scores(tuned.model, np.arange(len(texts))).mean(dim=1) > 0
