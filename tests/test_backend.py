@@ -20,9 +20,7 @@ from exoclass.transformer import TransformerBackend
 
 MAKE: dict[str, Callable[[Path], Backend]] = {
     "tfidf": lambda _: new_backend(TrainConfig.load(TINY)),
-    "transformer": lambda encoder: TransformerBackend(
-        tiny_transformer(encoder, encoder_epochs=30, head_dropout=0.0)
-    ),
+    "transformer": lambda encoder: TransformerBackend(tiny_transformer(encoder, encoder_epochs=30, head_dropout=0.0)),
     "blend": lambda encoder: BlendBackend(
         BlendConfig(1.0, 1.0, 2.0, TrainConfig.load(TINY).model, tiny_transformer(encoder, epochs=9, encoder_epochs=0))
     ),

@@ -48,7 +48,10 @@ def test_what_can_be_learnt_is_learnt_and_the_test_split_is_left_alone(tmp_path:
 
 def test_the_blend_is_made_of_both(tmp_path: Path, tiny_encoder: Path) -> None:
     own = (ROOT / "configs" / "transformer.toml").read_text(encoding="utf-8")
-    values = {"base": f'"{tiny_encoder}"', "epochs": 1, "encoder_epochs": 1, "max_tokens": 48, "read_layers": [1, 2], "frozen_layers": 0}
+    values = {
+        "base": f'"{tiny_encoder}"', "epochs": 1, "encoder_epochs": 1, "max_tokens": 48, "read_layers": [1, 2],
+        "frozen_layers": 0,
+    }  # fmt: skip
     for name, value in values.items():
         own, found = re.subn(rf"^{name} = [^#]*", f"{name} = {value} ", own, flags=re.MULTILINE)
         assert found == 1

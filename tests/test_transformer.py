@@ -128,7 +128,8 @@ def test_the_small_graph_is_used_only_if_the_gate_lets_it(
     monkeypatch.setattr(transformer, "parity", lambda *_: gate)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        backend = TransformerBackend(replace(config, precision=precision, encoder_epochs=1)).fit(texts, Y, np.ones_like(Y))
+        short = replace(config, precision=precision, encoder_epochs=1)
+        backend = TransformerBackend(short).fit(texts, Y, np.ones_like(Y))
     assert backend.precision_ == (precision if gate.holds else "fp32")
     told = [str(warning.message) for warning in caught if "stays in fp32" in str(warning.message)]
     assert told == ([] if gate.holds else [told[0]])
@@ -187,6 +188,21 @@ def test_a_head_learns_to_attend_while_the_encoder_stays(config: TransformerConf
     assert "head.queries" in moved
     assert all(name.startswith("head.") or "pooler" in name for name in moved)
     assert set(tuned.known) == set(texts)
+
+
+def test_the_layers_that_are_not_frozen_learn_after_the_head(
+    config: TransformerConfig, texts: list[str], Y: Bools
+) -> None:
+    lines: list[str] = []
+    both = replace(config, epochs=2, encoder_epochs=1, frozen_layers=1)
+    tuned = finetune(texts, Y, np.ones_like(Y), both, run=Run(lines.append))
+    start = tagger(config, 2)[0].state_dict()
+    moved = {name for name, tensor in tuned.model.state_dict().items() if not torch.equal(tensor, start[name])}
+    assert any(".layer.1." in name for name in moved)
+    assert not any(".layer.0." in name or ".embeddings." in name for name in moved)
+    assert not tuned.known
+    stages = [line.partition(":")[0] for line in lines if ", epoch" in line]
+    assert stages == ["head, epoch 1 of 2", "head, epoch 2 of 2", "encoder and head, epoch 1 of 1"]
 
 
 def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
