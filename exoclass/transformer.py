@@ -24,7 +24,7 @@ from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
 from exoclass.finetuning import TransformerConfig, Tuned, finetune
 from exoclass.learning import READ_AT_ONCE, special_ids, to_arrays
-from exoclass.onnx_model import Graph, export, halve, parity
+from exoclass.onnx_model import Graph, Parity, export, halve, parity
 from exoclass.processes import side_by_side
 from exoclass.quantising import quantise
 from exoclass.windows import Window, batches, cut, padded
@@ -62,7 +62,7 @@ class TransformerBackend:
     special_
         Ids of the first, the last and the padding token.
     precision_, parity_
-        Of the graph: "int8", "fp16" or "fp32", and how the small one compares with single precision.
+        Of the graph: "int8", "fp16" or "fp32", and how the small one compared with single precision, if one was made.
     """
 
     name: ClassVar[str] = "transformer"
@@ -88,7 +88,7 @@ class TransformerBackend:
         else:
             self._export(tuned, texts, Y, mask, single)
             if shared:
-                shared["graph"] = (self._bytes, self.graph_, self.precision_)
+                shared["graph"] = (self._bytes, self.graph_, self.precision_, self.parity_)
         if self.precision_ != "int8":  # the folds of a cross-validation know each other's texts
             self._known = tuned.known
         return self
@@ -98,7 +98,7 @@ class TransformerBackend:
         with tempfile.TemporaryDirectory(prefix="exoclass-") as folder:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
             export(tuned.model.encoder, exact)
-            self._use(exact.read_bytes(), Graph(exact), "fp32")
+            self._use(exact.read_bytes(), Graph(exact), "fp32", None)
             if self.config.precision == "fp32":
                 return
             full = (self._bytes, self.graph_, self.precision_)
@@ -109,16 +109,16 @@ class TransformerBackend:
                 quantise(exact, small, [read for _, read in self._batches(self._cut([texts[n] for n in learnt]))])
             else:
                 halve(exact, small)
-            self._use(small.read_bytes(), Graph(small), self.config.precision)
-            after = self.scores([texts[number] for number in dev])
-            self.parity_ = parity(before, after, Y[dev], mask[dev], single)
-            if not self.parity_.holds:
+            self._use(small.read_bytes(), Graph(small), self.config.precision, None)
+            compared = parity(before, self.scores([texts[number] for number in dev]), Y[dev], mask[dev], single)
+            self.parity_ = compared
+            if not compared.holds:
                 warnings.warn(
-                    f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
-                    f"cost a label {100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in fp32",
+                    f"weights in {self.config.precision} would shift a probability by {compared.shift:.3f} and "
+                    f"cost a label {100 * compared.f1_loss:.1f} points of F1, so the model stays in fp32",
                     stacklevel=3,
                 )
-                self._use(*full)
+                self._use(*full, compared)
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
@@ -146,7 +146,10 @@ class TransformerBackend:
         (folder / _GRAPH).write_bytes(self._bytes)
         np.savez(folder / _HEAD, **{field.name: getattr(self.head_, field.name) for field in fields(LabelAttention)})
         self.tokenizer_.save(str(folder / _TOKENIZER))
-        told = {"config": asdict(self.config), "special": self.special_, "precision": self.precision_}
+        told = {
+            "config": asdict(self.config), "special": self.special_, "precision": self.precision_,
+            "parity": self.parity_ and asdict(self.parity_),
+        }  # fmt: skip
         (folder / _SETTINGS).write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
@@ -169,18 +172,20 @@ class TransformerBackend:
                 backend.head_ = LabelAttention(**{field.name: arrays[field.name] for field in fields(LabelAttention)})
             backend.tokenizer_ = Tokenizer.from_str((folder / _TOKENIZER).read_text(encoding="utf-8"))
             content = (folder / _GRAPH).read_bytes()
+            compared = parse_config(told["parity"], Parity, str(folder / _SETTINGS)) if told.get("parity") else None
         except _UNREADABLE as error:
             raise ModelError(f"{folder} holds no usable transformer: {error}", "Train or download it again.") from error
         except Exception as error:  # what tokenizers raises for a faulty file is a bare Exception
             raise ModelError(f"{folder / _TOKENIZER} is no tokenizer", "Train or download the model again.") from error
-        backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")))
+        backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")), compared)
         states = backend.graph_.states(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
         if not backend.head_.fits_itself or states.shape[-1:] != backend.head_.queries.shape[-1:]:
             raise ModelError(f"{folder}: graph and head do not fit each other", "Train or download it again.")
         return backend
 
-    def _use(self, content: bytes, graph: Graph, precision: str) -> None:
+    def _use(self, content: bytes, graph: Graph, precision: str, compared: Parity | None) -> None:
         self._bytes, self.graph_, self.precision_ = content, graph, precision
+        self.parity_: Parity | None = compared
 
     def _read(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
         """Return the tokens of each text: where they stand, and their shares, shape (n_tokens, n_labels)."""

@@ -123,7 +123,7 @@ def test_it_stops_when_nothing_is_gained(config: TransformerConfig, texts: list[
 @pytest.mark.parametrize("gate", [Parity(0.0, 0.0), Parity(0.2, 0.0)])
 def test_the_small_graph_is_used_only_if_the_gate_lets_it(
     config: TransformerConfig, texts: list[str], Y: Bools, gate: Parity, precision: Literal["int8", "fp16"],
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(transformer, "parity", lambda *_: gate)
     with warnings.catch_warnings(record=True) as caught:
@@ -131,6 +131,8 @@ def test_the_small_graph_is_used_only_if_the_gate_lets_it(
         short = replace(config, precision=precision, encoder_epochs=1)
         backend = TransformerBackend(short).fit(texts, Y, np.ones_like(Y))
     assert backend.precision_ == (precision if gate.holds else "fp32")
+    backend.save(tmp_path)
+    assert TransformerBackend.load(tmp_path).parity_ == gate
     told = [str(warning.message) for warning in caught if "stays in fp32" in str(warning.message)]
     assert told == ([] if gate.holds else [told[0]])
     assert gate.holds or "shift a probability by 0.200" in told[0]
