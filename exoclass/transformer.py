@@ -73,6 +73,7 @@ class TransformerBackend:
         self.config = config
         self._recent: dict[str, tuple[Ints, Singles]] = {}
         self._known: dict[str, Any] = {}
+        self.parity_: Parity | None = None
 
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Fine-tune, export and make small; see `exoclass.backend.Backend.fit`.
@@ -185,7 +186,7 @@ class TransformerBackend:
 
     def _use(self, content: bytes, graph: Graph, precision: str, compared: Parity | None) -> None:
         self._bytes, self.graph_, self.precision_ = content, graph, precision
-        self.parity_: Parity | None = compared
+        self.parity_ = compared
 
     def _read(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
         """Return the tokens of each text: where they stand, and their shares, shape (n_tokens, n_labels)."""
