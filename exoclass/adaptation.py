@@ -259,7 +259,7 @@ def _train(
             return _loss(model, inputs)
 
     gpu = torch.cuda.is_available()
-    half = half_precision(model)
+    half = torch.cuda.is_bf16_supported() if gpu else half_precision(model)
     arguments = TrainingArguments(
         output_dir=str(work), max_steps=steps, per_device_train_batch_size=config.batch_size,
         learning_rate=config.learning_rate, weight_decay=config.weight_decay, lr_scheduler_type="linear",

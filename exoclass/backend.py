@@ -37,7 +37,7 @@ class Run:
         What fits of the same configuration, the folds of a cross-validation, keep for each other, so that no text is
         read twice: each family its own. None for a fit by itself.
     workers
-        Processes that one fit may use; the fits of a cross-validation share them out among themselves.
+        Processes that a fit may use: more than one only where no other fit runs beside it.
     """
 
     progress: Callable[[str], None] = lambda _: None

@@ -29,11 +29,11 @@ class Standing:
     Parameters
     ----------
     step
-        Steps made.
+        Number of the next step.
     best
         Lowest loss so far on the texts kept aside.
     waited
-        Epochs since then.
+        Epochs of the head since then.
     done
         Whether nothing is left to learn.
     """

@@ -136,15 +136,13 @@ def _ready(model: Any) -> Any:  # noqa: ANN401 - of the class that was asked for
 
 
 def half_precision(model: PreTrainedModel) -> bool:
-    """Return whether this machine multiplies bfloat16 in hardware, and ready the model to learn in it if so.
+    """Return whether the processor multiplies bfloat16 in hardware, and ready the model to learn in it if so.
 
-    On a processor with AMX a step takes about half the time of single precision, with AVX-512 for bfloat16 a third,
+    With AMX a step takes about half the time of single precision, with AVX-512 for bfloat16 a third,
     but best with attention in plain matrix products: the backward pass of torch's fused attention is slow in bfloat16.
     """
     import torch
 
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
     can = torch.cpu.get_capabilities()
     if not can.get("amx_bf16") and not can.get("avx512_bf16"):
         return False

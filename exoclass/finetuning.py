@@ -90,13 +90,14 @@ def finetune(
     A run that was stopped goes on from its last checkpoint, where it has a folder for them.
 
     The head is fitted first, on the means of the encoder's states. Then it learns for `epochs` from the states as they
-    are, for which every text is read once; and then the upper layers learn with it for `encoder_epochs`. A head that
-    starts from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning).
+    are, for which every text is read once; and then the layers that are not frozen learn with it for `encoder_epochs`.
+    A head that starts from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning).
 
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
-    `single` by softmax; cells that are not annotated are left out. Of the head, the epoch with the lowest loss on a
-    share of the texts kept aside goes on. Where the encoder learns, that loss rises long before texts are ranked worse:
-    it becomes too sure of itself, which calibration mends. So the last of these epochs is returned.
+    `single` by softmax; cells that are not annotated are left out. Of the heads, the first one and those after each
+    epoch, the one with the lowest loss on a share of the texts kept aside goes on. Where the encoder learns, that loss
+    rises long before texts are ranked worse: it becomes too sure of itself, which calibration mends. So the last of
+    these epochs is returned.
 
     Raises
     ------
@@ -113,8 +114,9 @@ def finetune(
     optimizer = torch.optim.AdamW(_groups(model, config))
     half = bool(config.encoder_epochs) and half_precision(model.encoder.encoder)
     once = not config.epochs and bool(config.encoder_epochs)  # no text is read twice before the encoder learns
-    known = None if once else {} if run.shared is None else run.shared.setdefault("states", {})
-    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, known, half=half and once)
+    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, half=half and once)
+    if not once:
+        data.known = {} if run.shared is None else run.shared.setdefault("states", {})
     loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
     head = _Stage("head", 0, config.epochs * a_epoch)
@@ -122,7 +124,7 @@ def finetune(
 
     run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
     model.eval()
-    if known is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
+    if data.known is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
         data.means(model.encoder, np.concatenate([learnt, dev]))
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work is not None and (found := checkpoints.load(work, model, optimizer)):
@@ -166,7 +168,7 @@ def finetune(
             checkpoints.save(work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
     _settle_constant_labels(model.head, Y, mask)
-    return Tuned(model.eval(), tokenizer, tuple(int(number) for number in dev), data.known or {})
+    return Tuned(model.eval(), tokenizer, tuple(map(int, dev)), {} if config.encoder_epochs else data.known or {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +186,7 @@ def _after_epoch(
     """Return how far a run is after an epoch with this loss on the texts kept aside, and whether it is to be kept."""
     kept = stage is whole or loss < standing.best
     waited = 0 if kept else standing.waited + 1
-    step = stage.last if waited >= patience else standing.step
+    step = stage.last if not kept and waited >= patience else standing.step
     return replace(standing, step=step, best=min(loss, standing.best), waited=waited, done=step == whole.last), kept
 
 
@@ -238,7 +240,7 @@ def _shuffled(rows: Ints, seed: int, epoch: int) -> Ints:
 
 
 def _set_rates(optimizer: torch.optim.Optimizer, config: TransformerConfig, step: int, steps: int) -> None:
-    """Let the rates of all layers rise from zero, and fall to zero again over the whole run."""
+    """Let the rates of all layers rise from zero, and fall to zero again over the steps of a stage."""
     share = min((step + 1) / max(1.0, config.warmup_share * steps), 1 - step / steps)
     for group in optimizer.param_groups:
         group["lr"] = group["top"] * share

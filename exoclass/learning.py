@@ -20,8 +20,8 @@ Loss = Callable[..., Any]
 BATCH_TOKENS = 2048
 """Tokens that go through the encoder together, padding included: windows of like length, so that little is padded."""
 
-MOST_KNOWN = 3_000_000
-"""Tokens whose states are kept: nearly 5 GB at a width of 768. The texts beyond are read anew in every epoch."""
+MOST_KNOWN = 2_500_000_000
+"""Numbers that are kept of states of tokens, 5 GB: 3 million tokens 768 wide. Texts beyond are read in every epoch."""
 
 READ_AT_ONCE = 64
 """Texts whose states are in memory together while they are only read."""
@@ -65,9 +65,9 @@ class TextData:
             return self._read(encode, rows)
         new = [int(row) for row in rows if self.texts[row] not in known]
         fresh = dict(zip(new, self._read(encode, new), strict=True))
-        room = MOST_KNOWN - sum(map(len, known.values())) if new else 0
+        room = MOST_KNOWN - sum(state.numel() for state in known.values()) if new else 0
         for row, found in fresh.items():
-            if (room := room - len(found)) >= 0:
+            if (room := room - found.numel()) >= 0:
                 known[self.texts[row]] = found.half()
         return [known[self.texts[row]].float() if self.texts[row] in known else fresh[int(row)] for row in rows]
 
@@ -97,8 +97,8 @@ class TextData:
             ids, mask = padded([chosen[number] for number in batch], *self.special)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
                 states = encode(torch.from_numpy(ids), torch.from_numpy(mask)).float()
-            inner = torch.from_numpy(inner_mask(mask) > 0)
-            found |= {number: states[place][inner[place]] for place, number in enumerate(batch)}
+            lengths = mask.sum(axis=1)  # the first and the last token stand for no characters
+            found |= {number: states[place, 1 : lengths[place] - 1] for place, number in enumerate(batch)}
         parts: dict[int, list[torch.Tensor]] = {int(row): [torch.zeros(0, encode.width)] for row in rows}
         for number, window in enumerate(chosen):
             parts[window.text].append(found[number])
@@ -194,14 +194,6 @@ def special_ids(tokenizer: PreTrainedTokenizerFast) -> tuple[int, int, int]:
     """Return the ids of the first, the last and the padding token."""
     found = (tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id)
     return int(found[0]), int(found[1]), int(found[2])
-
-
-def inner_mask(mask: np.ndarray) -> np.ndarray:
-    """Return the attention mask without the first and last token of each row, which stand for no characters."""
-    inner = mask.copy()
-    inner[:, 0] = 0
-    inner[np.arange(len(mask)), mask.sum(axis=1) - 1] = 0
-    return inner
 
 
 def loss_function(Y: Bools, mask: Bools, single: Sequence[int], max_weight: float) -> Loss:

@@ -81,8 +81,8 @@ def shared(steps: Sequence[Step[T]], *, workers: int, progress: Callable[[str], 
 def side_by_side(work: Callable[[S], T], items: Iterable[S]) -> list[T]:
     """Return what a function returns for each item, in order; a thread on each processor calls it.
 
-    For work that lets go of Python's lock. Two texts beside each other take a quarter less time than one after the
-    other by two threads of ONNX Runtime.
+    For work that lets go of Python's lock. Batches that ONNX Runtime reads beside each other are a quarter more texts a
+    second than batches that all threads read one after the other.
     """
     with ThreadPoolExecutor(processors()) as pool:
         return list(pool.map(work, items))

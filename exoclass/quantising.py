@@ -9,13 +9,14 @@ of integers are exact, so all processors agree on them.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from exoclass.attention import Singles
-from exoclass.backend import Ints
+from exoclass.backend import Floats, Ints
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -25,6 +26,9 @@ LARGE_SHARE = 1 / 48
 
 EVENNESS = 0.5
 """How much of the difference in size between the other channels goes over to the weights, as SmoothQuant does."""
+
+MOST_EVEN = 16
+"""How far below the mean a channel may lie for that: one that was silent in these texts may speak in others."""
 
 DAMPING = 0.01
 """Of the mean square of the channels, added to each: with few texts, some channels seem to tell nothing. As GPTQ."""
@@ -44,17 +48,17 @@ def quantise(source: Path, target: Path, texts: Iterable[tuple[Ints, Ints]]) -> 
         A graph that `exoclass.onnx_model.export` wrote.
     texts
         Batches of token ids and attention mask, each of shape (batch, length), that show what layers read. A few dozen
-        abstracts will do; what layers read of them is kept in memory, 20 MB for one with six layers 384 wide.
+        abstracts will do. What layers read of them is kept in memory: 20 MB an abstract, with six layers 384 wide.
     """
     import onnx
 
     model = onnx.load(source)
     weights = {tensor.name for tensor in model.graph.initializer}
-    layers = [node for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
-    seen = _seen(model, list(dict.fromkeys(node.input[0] for node in layers)), texts)
+    inputs = [node.input[0] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
+    seen = _seen(model, list(dict.fromkeys(inputs)), texts)
     writer = _Writer(model.graph)
     for node in model.graph.node:
-        if node in layers:
+        if node.op_type == "MatMul" and node.input[1] in weights and node.input[0] in seen:
             writer.multiply(node, seen[node.input[0]])
         elif node.op_type == "Gather" and node.input[0] in weights and node.input[1] == "input_ids":
             writer.look_up(node)
@@ -66,7 +70,10 @@ def quantise(source: Path, target: Path, texts: Iterable[tuple[Ints, Ints]]) -> 
 
 
 def _seen(model: ModelProto, names: list[str], texts: Iterable[tuple[Ints, Ints]]) -> dict[str, Singles]:
-    """Return what layers read of some texts, by the names of their inputs, each of shape (n_tokens, width)."""
+    """Return what layers read of some texts, by the names of their inputs, each of shape (n_tokens, width).
+
+    What is not of tokens, such as positions relative to each other, is left out.
+    """
     import onnx
     import onnxruntime
 
@@ -78,8 +85,25 @@ def _seen(model: ModelProto, names: list[str], texts: Iterable[tuple[Ints, Ints]
     found: dict[str, list[Singles]] = {name: [] for name in names}
     for ids, mask in texts:
         for name, values in zip(names, session.run(names, {"input_ids": ids, "attention_mask": mask}), strict=True):
-            found[name].append(values[mask > 0])
-    return {name: np.concatenate(values) for name, values in found.items()}
+            if values.shape[:2] == mask.shape:
+                found[name].append(values[mask > 0])
+    return {name: np.concatenate(found.pop(name)) for name in names if found[name]}
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """How vectors became integers.
+
+    Parameters
+    ----------
+    factors
+        By what channels were multiplied, the large ones by 0; shape (width,).
+    squares
+        Sums over tokens of the products of two other channels, shape (n_small, n_small).
+    """
+
+    factors: Singles
+    squares: Floats
 
 
 class _Writer:
@@ -90,14 +114,14 @@ class _Writer:
 
         self.graph, self.nodes = graph, list[Any]()
         self._arrays = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
-        self._factors: dict[str, Singles] = {}
+        self._rows: dict[str, _Rows] = {}
         self._put("last axis", np.array([-1], dtype=np.int64))
         self._put("tiny", np.array(_TINY, dtype=np.float32))
 
     def look_up(self, node: NodeProto) -> None:
         """Store the embeddings of words as integers, each with its scale."""
         table, words, [out] = node.input[0], node.input[1], node.output
-        embeddings = self._arrays.pop(table)
+        embeddings = self._arrays[table]
         scales = _scales(embeddings, axis=1)
         integers = np.round(embeddings / scales).astype(np.int8)
         self._add("Gather", [self._put(f"{table} integers", integers), words], f"{out} rows")
@@ -108,18 +132,19 @@ class _Writer:
     def multiply(self, node: NodeProto, seen: Singles) -> None:
         """Multiply in integers, but for the channels that are large in what was `seen`."""
         read, name, [out] = node.input[0], node.input[1], node.output
-        if read not in self._factors:  # queries, keys and values of a layer read the same
-            self._factors[read] = self._read_rows(read, seen)
-        weights, factors = self._arrays.pop(name), self._factors[read]
-        large, small = np.flatnonzero(factors == 0), np.flatnonzero(factors)
-        left = (weights[small] / factors[small, None]).astype(np.float32)
+        if read not in self._rows:  # queries, keys and values of a layer read the same
+            self._rows[read] = self._read_rows(read, seen)
+        weights, rows = self._arrays[name], self._rows[read]
+        large, small = np.flatnonzero(rows.factors == 0), np.flatnonzero(rows.factors)
+        left = (weights[small] / rows.factors[small, None]).astype(np.float32)
         integers, scales = np.zeros(weights.shape, dtype=np.int8), _scales(left, axis=0)
-        read_of: Singles = seen[:, small] * factors[small]
-        integers[small] = rounded(left, scales, read_of)
+        integers[small] = rounded(left, scales, rows.squares)
+        # Without a zero of the weights, one for each layer, some versions of ONNX Runtime crash where there is no VNNI.
+        zero = self._put(f"{out} zero", np.array(0, dtype=np.int8))
         self._add(
             "MatMulIntegerToFloat",
             [f"{read} integers", self._put(f"{name} integers", integers), f"{read} step",
-             self._put(f"{name} scales", scales.reshape(-1)), f"{read} zero"],
+             self._put(f"{name} scales", scales.reshape(-1)), f"{read} zero", zero],
             f"{out} scaled", domain=_OPERATORS,
         )  # fmt: skip
         self._add("Mul", [f"{out} scaled", f"{read} scales"], f"{out} small")
@@ -132,20 +157,25 @@ class _Writer:
 
         del self.graph.node[:], self.graph.initializer[:]
         self.graph.node.extend(self.nodes)
-        self.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in self._arrays.items())
+        used = {name for node in self.nodes for name in node.input}
+        self.graph.initializer.extend(
+            numpy_helper.from_array(array, name) for name, array in self._arrays.items() if name in used
+        )
 
-    def _read_rows(self, read: str, seen: Singles) -> Singles:
-        """Turn vectors into integers with a scale for each; return by what channels are multiplied, the large by 0."""
-        largest = np.maximum(np.abs(seen).max(axis=0), _TINY)
+    def _read_rows(self, read: str, seen: Singles) -> _Rows:
+        """Turn vectors into integers with a scale for each."""
+        largest = np.abs(seen).max(axis=0)
+        largest = np.maximum(largest, largest.mean() / MOST_EVEN + _TINY)
         large = np.sort(np.argsort(-largest)[: max(1, round(LARGE_SHARE * len(largest)))])
         factors: Singles = ((largest / largest.mean()) ** -EVENNESS).astype(np.float32)
         factors[large] = 0.0
         rest = seen * factors
-        # Scaled vectors end at 1 above. Below they end at -1 where both signs occur, and far nearer to 0 after a GELU.
-        lowest = float(np.quantile(rest.min(axis=1) / np.maximum(np.abs(rest).max(axis=1), _TINY), 0.01))
-        step = (1 - min(lowest, 0.0)) / 255
-        self._put(f"{read} step", np.array(step, dtype=np.float32))
-        self._put(f"{read} zero", np.array(round(255 - 1 / step), dtype=np.uint8))
+        # Scaled vectors end at 1 above. Below they end at -1 where both signs occur, and far nearer to 0 after a GELU;
+        # what is lower still, in one token of a hundred, is cut off.
+        lowest = min(float(np.quantile(rest.min(axis=1) / np.maximum(np.abs(rest).max(axis=1), _TINY), 0.01)), 0.0)
+        zero = round(255 * -lowest / (1 - lowest))
+        self._put(f"{read} step", np.array(1 / (255 - zero), dtype=np.float32))
+        self._put(f"{read} zero", np.array(zero, dtype=np.uint8))
         self._add("Gather", [read, self._put(f"{read} which", large)], f"{read} large", axis=-1)
         self._add("Mul", [read, self._put(f"{read} factors", factors)], f"{read} rest")
         self._add("Abs", [f"{read} rest"], f"{read} sizes")
@@ -153,7 +183,8 @@ class _Writer:
         self._add("Max", [f"{read} largest", "tiny"], f"{read} scales")
         self._add("Div", [f"{read} rest", f"{read} scales"], f"{read} even")
         self._add("QuantizeLinear", [f"{read} even", f"{read} step", f"{read} zero"], f"{read} integers")
-        return factors
+        small = np.flatnonzero(factors)
+        return _Rows(factors, (rest[:, small].T @ rest[:, small]).astype(np.float64))
 
     def _add(self, kind: str, inputs: list[str], output: str, **settings: Any) -> None:  # noqa: ANN401 - as ONNX's
         from onnx import helper
@@ -165,7 +196,7 @@ class _Writer:
         return name
 
 
-def rounded(weights: Singles, scales: Singles, seen: Singles) -> np.ndarray:
+def rounded(weights: Singles, scales: Singles, squares: Floats) -> np.ndarray:
     """Return weights as integers from -127 to 127 times `scales`, so that products change as little as can be.
 
     Channel by channel, those still to come make up for what rounding did to the products with what was seen.
@@ -176,13 +207,12 @@ def rounded(weights: Singles, scales: Singles, seen: Singles) -> np.ndarray:
         Shape (width, n).
     scales
         Shape (1, n).
-    seen
-        What the layer reads, shape (n_tokens, width).
+    squares
+        Of what the layer reads: sums over tokens of the products of two channels, shape (width, width).
     """
-    squares = (seen.T @ seen).astype(np.float64)
-    squares[np.diag_indices_from(squares)] += DAMPING * np.mean(np.diag(squares)) + _TINY
-    order = np.argsort(-np.diag(squares), kind="stable")
-    shares = np.linalg.cholesky(np.linalg.inv(squares[np.ix_(order, order)])).T
+    damped = squares + np.eye(len(squares)) * (DAMPING * np.mean(np.diag(squares)) + _TINY)
+    order = np.argsort(-np.diag(damped), kind="stable")
+    shares = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
     left, found = weights[order].astype(np.float64), np.zeros(weights.shape, dtype=np.int8)
     for place, channel in enumerate(order):
         found[channel] = np.clip(np.round(left[place] / scales[0]), -127, 127)

@@ -205,7 +205,8 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), int(folds.max()) + 1
-    # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have.
+    # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have. A fit may use
+    # what the folds do not.
     workers = available() if config.backend == "tfidf" else 1
     run = replace(run, shared={} if run.shared is None else run.shared, workers=workers if n + final == 1 else 1)
 

@@ -22,7 +22,7 @@ from exoclass.attention import LabelAttention, Singles
 from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
 from exoclass.errors import ConfigError, ModelError
-from exoclass.finetuning import TransformerConfig, Tuned, finetune
+from exoclass.finetuning import TransformerConfig, finetune
 from exoclass.learning import READ_AT_ONCE, special_ids, to_arrays
 from exoclass.onnx_model import Graph, Parity, export, halve, parity
 from exoclass.processes import side_by_side
@@ -83,43 +83,48 @@ class TransformerBackend:
         tuned = finetune(texts, Y, mask, self.config, single=single, run=run)
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
         self.head_ = to_arrays(tuned.model.head)
+        kept_aside = set(tuned.dev)
         shared = run.shared if tuned.known else None  # an encoder that learns nothing is the same in all folds
-        if shared and "graph" in shared:
-            self._use(*shared["graph"])
-        else:
-            self._export(tuned, texts, Y, mask, single)
-            if shared:
-                shared["graph"] = (self._bytes, self.graph_, self.precision_, self.parity_)
-        if self.precision_ != "int8":  # the folds of a cross-validation know each other's texts
+        graphs = shared.get("graphs") if shared is not None else None
+        if graphs is None:
+            graphs = self._export(tuned.model.encoder, [text for n, text in enumerate(texts) if n not in kept_aside])
+        if shared is not None:
+            shared["graphs"] = graphs
+        self._choose(graphs, texts, Y, mask, single, list(tuned.dev))
+        if self.precision_ != "int8":  # what is known of texts are exact states: integers are scored by themselves
             self._known = tuned.known
         return self
 
-    def _export(self, tuned: Tuned, texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int]) -> None:
-        """Write the encoder as a graph, as small as the parity gate allows on the texts kept aside."""
+    def _export(self, encoder: Any, texts: Sequence[str]) -> list[tuple[bytes, Graph]]:  # noqa: ANN401 - see `export`
+        """Return the encoder as a graph, and as a small one if one is wanted; the texts show what it has to bear."""
         with tempfile.TemporaryDirectory(prefix="exoclass-") as folder:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
-            export(tuned.model.encoder, exact)
-            self._use(exact.read_bytes(), Graph(exact), "fp32", None)
-            if self.config.precision == "fp32":
-                return
-            full = (self._bytes, self.graph_, self.precision_)
-            dev = list(tuned.dev)
-            before = self.scores([texts[number] for number in dev])
+            export(encoder, exact)
             if self.config.precision == "int8":
-                learnt = np.setdiff1d(np.arange(len(texts)), dev)[:SHOWN]
-                quantise(exact, small, [read for _, read in self._batches(self._cut([texts[n] for n in learnt]))])
-            else:
+                quantise(exact, small, [read for _, read in self._batches(self._cut(texts[:SHOWN]))])
+            elif self.config.precision == "fp16":
                 halve(exact, small)
-            self._use(small.read_bytes(), Graph(small), self.config.precision, None)
-            compared = parity(before, self.scores([texts[number] for number in dev]), Y[dev], mask[dev], single)
-            self.parity_ = compared
-            if not compared.holds:
-                warnings.warn(
-                    f"weights in {self.config.precision} would shift a probability by {compared.shift:.3f} and "
-                    f"cost a label {100 * compared.f1_loss:.1f} points of F1, so the model stays in fp32",
-                    stacklevel=3,
-                )
-                self._use(*full, compared)
+            return [(path.read_bytes(), Graph(path)) for path in (exact, small) if path.exists()]
+
+    def _choose(
+        self, graphs: list[tuple[bytes, Graph]], texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int],
+        dev: list[int],
+    ) -> None:  # fmt: skip
+        """Use the small graph, if there is one and the parity gate allows it on the texts kept aside."""
+        self._use(*graphs[0], "fp32")
+        if len(graphs) == 1:
+            return
+        aside = [texts[number] for number in dev]
+        before = self.scores(aside)
+        self._use(*graphs[1], self.config.precision)
+        self.parity_ = parity(before, self.scores(aside), Y[dev], mask[dev], single)
+        if not self.parity_.holds:
+            warnings.warn(
+                f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
+                f"cost a label {100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in fp32",
+                stacklevel=3,
+            )
+            self._use(*graphs[0], "fp32")
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
@@ -173,20 +178,20 @@ class TransformerBackend:
                 backend.head_ = LabelAttention(**{field.name: arrays[field.name] for field in fields(LabelAttention)})
             backend.tokenizer_ = Tokenizer.from_str((folder / _TOKENIZER).read_text(encoding="utf-8"))
             content = (folder / _GRAPH).read_bytes()
-            compared = parse_config(told["parity"], Parity, str(folder / _SETTINGS)) if told.get("parity") else None
+            if told.get("parity"):
+                backend.parity_ = parse_config(told["parity"], Parity, str(folder / _SETTINGS))
         except _UNREADABLE as error:
             raise ModelError(f"{folder} holds no usable transformer: {error}", "Train or download it again.") from error
         except Exception as error:  # what tokenizers raises for a faulty file is a bare Exception
             raise ModelError(f"{folder / _TOKENIZER} is no tokenizer", "Train or download the model again.") from error
-        backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")), compared)
+        backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")))
         states = backend.graph_.states(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
         if not backend.head_.fits_itself or states.shape[-1:] != backend.head_.queries.shape[-1:]:
             raise ModelError(f"{folder}: graph and head do not fit each other", "Train or download it again.")
         return backend
 
-    def _use(self, content: bytes, graph: Graph, precision: str, compared: Parity | None) -> None:
+    def _use(self, content: bytes, graph: Graph, precision: str) -> None:
         self._bytes, self.graph_, self.precision_ = content, graph, precision
-        self.parity_ = compared
 
     def _read(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
         """Return the tokens of each text: where they stand, and their shares, shape (n_tokens, n_labels)."""

@@ -10,6 +10,7 @@ import pytest
 from conftest import tiny_transformer
 from onnx import TensorProto, helper, numpy_helper
 
+from exoclass import onnx_model
 from exoclass.finetuning import tagger
 from exoclass.onnx_model import Graph, export
 from exoclass.quantising import LARGE_SHARE, quantise, rounded
@@ -82,6 +83,14 @@ def test_a_text_is_read_the_same_whatever_stands_beside_it(graphs: tuple[Path, P
         assert np.array_equal(states(graphs[1], range(1, 4), range(other, other + 3))[0], alone[0])
 
 
+def test_the_way_of_processors_without_vnni_gives_the_same(
+    graphs: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    usual = states(graphs[1], range(1, 9))
+    monkeypatch.setattr(onnx_model, "_adds_exactly", lambda: False)
+    assert np.array_equal(states(graphs[1], range(1, 9)), usual)
+
+
 def test_a_vector_of_noughts_stays_one(graphs: tuple[Path, Path]) -> None:
     assert not states(graphs[1], range(1)).any()
 
@@ -103,6 +112,6 @@ def test_channels_to_come_make_up_for_rounding() -> None:
     weights = rng.normal(size=(32, 8)).astype(np.float32)
     scales = np.full((1, 8), 0.25, dtype=np.float32)
     nearest = np.round(weights / scales)
-    found = rounded(weights, scales, seen)
+    found = rounded(weights, scales, seen.T.astype(np.float64) @ seen)
     error, worse = (np.square(seen @ (weights - chosen * scales)).mean() for chosen in (found, nearest))
     assert error < worse / 4

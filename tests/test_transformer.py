@@ -246,9 +246,9 @@ def test_layers_that_are_not_there_are_one_line(config: TransformerConfig) -> No
 def test_texts_beyond_what_fits_into_memory_are_read_anew(
     config: TransformerConfig, texts: list[str], Y: Bools, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learning, "MOST_KNOWN", 100)
+    monkeypatch.setattr(learning, "MOST_KNOWN", 6400)
     tuned = finetune(texts, Y, np.ones_like(Y), replace(config, epochs=12, encoder_epochs=0))
-    assert 0 < sum(map(len, tuned.known.values())) <= 100
+    assert 0 < sum(state.numel() for state in tuned.known.values()) <= 6400
     data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
     decided = data.scores(tuned.model, np.arange(len(texts))).mean(dim=1) > 0
     assert (decided.numpy() == Y).mean() > 0.9
