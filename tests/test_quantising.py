@@ -31,23 +31,32 @@ def weights() -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def graphs(weights: tuple[np.ndarray, np.ndarray], tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Return a graph that looks words up and has one layer, and the same in integers."""
+    """Return a graph that looks words up and has one layer, and the same in integers.
+
+    Beside the layer it has what some encoders have: the same weights under another name, and a product of no tokens.
+    """
     exact, small = (tmp_path_factory.mktemp("graphs") / name for name in ("exact.onnx", "small.onnx"))
     words, layer = weights
     nodes = [
         helper.make_node("Gather", ["words", "input_ids"], ["looked up"]),
         helper.make_node("Mul", ["looked up", "sizes"], ["read"]),
         helper.make_node("MatMul", ["read", "layer"], ["product"]),
+        helper.make_node("Identity", ["layer"], ["layer again"]),
+        helper.make_node("MatMul", ["read", "layer again"], ["product again"]),
+        helper.make_node("Transpose", ["read"], ["turned"], perm=[1, 0, 2]),
+        helper.make_node("MatMul", ["turned", "other layer"], ["turned product"]),
+        helper.make_node("Transpose", ["turned product"], ["product of no tokens"], perm=[1, 0, 2]),
+        helper.make_node("Sum", ["product", "product again", "product of no tokens"], ["sum"]),
         helper.make_node("Unsqueeze", ["attention_mask", "last"], ["column"]),
         helper.make_node("Cast", ["column"], ["kept"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["product", "kept"], ["states"]),
+        helper.make_node("Mul", ["sum", "kept"], ["states"]),
     ]
     ids = [
         helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "m"]) for name in ("input_ids", "attention_mask")
     ]
     states = helper.make_tensor_value_info("states", TensorProto.FLOAT, ["n", "m", OUT])
     sizes = np.where(np.isin(np.arange(WIDTH), LARGE), 50, 1).astype(np.float32)
-    arrays = {"words": words, "sizes": sizes, "layer": layer, "last": np.array([-1])}
+    arrays = {"words": words, "sizes": sizes, "layer": layer, "other layer": layer[::-1], "last": np.array([-1])}
     graph = helper.make_graph(
         nodes, "g", ids, [states], [numpy_helper.from_array(array, name) for name, array in arrays.items()]
     )
@@ -75,6 +84,12 @@ def test_large_channels_are_computed_exactly(graphs: tuple[Path, Path], weights:
     small = onnx.load(graphs[1]).graph
     [kept] = [array for array in small.initializer if array.name == "layer large"]
     assert np.array_equal(numpy_helper.to_array(kept), weights[1][LARGE])
+
+
+def test_a_product_of_no_tokens_is_left_as_it_is(graphs: tuple[Path, Path]) -> None:
+    nodes = {node.output[0]: node for node in onnx.load(graphs[1]).graph.node}
+    assert nodes["turned product"].op_type == nodes["product again"].op_type == "MatMul"
+    assert nodes["product"].op_type == "Add"
 
 
 def test_a_text_is_read_the_same_whatever_stands_beside_it(graphs: tuple[Path, Path]) -> None:
