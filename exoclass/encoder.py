@@ -138,8 +138,8 @@ def _ready(model: Any) -> Any:  # noqa: ANN401 - of the class that was asked for
 def half_precision(model: PreTrainedModel) -> bool:
     """Return whether the processor multiplies bfloat16 in hardware, and ready the model to learn in it if so.
 
-    With AMX a step takes about half the time of single precision, with AVX-512 for bfloat16 a third,
-    but best with attention in plain matrix products: the backward pass of torch's fused attention is slow in bfloat16.
+    With AMX a step takes about half the time of single precision, with AVX-512 for bfloat16 a third. Attention has to
+    be in plain matrix products: the backward pass of torch's fused one is slow in bfloat16.
     """
     import torch
 

@@ -54,11 +54,15 @@ def quantise(source: Path, target: Path, texts: Iterable[tuple[Ints, Ints]]) -> 
 
     model = onnx.load(source)
     weights = {tensor.name for tensor in model.graph.initializer}
-    inputs = [node.input[0] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in weights]
-    seen = _seen(model, list(dict.fromkeys(inputs)), texts)
+    layers = {
+        node.output[0]: node.input[0]
+        for node in model.graph.node
+        if node.op_type == "MatMul" and node.input[1] in weights
+    }
+    seen = _seen(model, list(dict.fromkeys(layers.values())), texts)
     writer = _Writer(model.graph)
     for node in model.graph.node:
-        if node.op_type == "MatMul" and node.input[1] in weights and node.input[0] in seen:
+        if layers.get(node.output[0]) in seen:
             writer.multiply(node, seen[node.input[0]])
         elif node.op_type == "Gather" and node.input[0] in weights and node.input[1] == "input_ids":
             writer.look_up(node)

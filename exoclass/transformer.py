@@ -83,14 +83,13 @@ class TransformerBackend:
         tuned = finetune(texts, Y, mask, self.config, single=single, run=run)
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
         self.head_ = to_arrays(tuned.model.head)
-        kept_aside = set(tuned.dev)
-        shared = run.shared if tuned.known else None  # an encoder that learns nothing is the same in all folds
-        graphs = shared.get("graphs") if shared is not None else None
-        if graphs is None:
-            graphs = self._export(tuned.model.encoder, [text for n, text in enumerate(texts) if n not in kept_aside])
-        if shared is not None:
-            shared["graphs"] = graphs
-        self._choose(graphs, texts, Y, mask, single, list(tuned.dev))
+        # An encoder that learns nothing is the same in all folds.
+        shared = run.shared if tuned.known and run.shared is not None else {}
+        dev = list(tuned.dev)
+        if "graphs" not in shared:
+            learnt = np.setdiff1d(np.arange(len(texts)), dev)[:SHOWN]
+            shared["graphs"] = self._export(tuned.model.encoder, [texts[number] for number in learnt])
+        self._choose(shared["graphs"], [texts[number] for number in dev], Y[dev], mask[dev], single)
         if self.precision_ != "int8":  # what is known of texts are exact states: integers are scored by themselves
             self._known = tuned.known
         return self
@@ -101,23 +100,21 @@ class TransformerBackend:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
             export(encoder, exact)
             if self.config.precision == "int8":
-                quantise(exact, small, [read for _, read in self._batches(self._cut(texts[:SHOWN]))])
+                quantise(exact, small, [read for _, read in self._batches(self._cut(texts))])
             elif self.config.precision == "fp16":
                 halve(exact, small)
             return [(path.read_bytes(), Graph(path)) for path in (exact, small) if path.exists()]
 
     def _choose(
-        self, graphs: list[tuple[bytes, Graph]], texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int],
-        dev: list[int],
-    ) -> None:  # fmt: skip
-        """Use the small graph, if there is one and the parity gate allows it on the texts kept aside."""
+        self, graphs: list[tuple[bytes, Graph]], texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int]
+    ) -> None:
+        """Use the small graph, if there is one and the parity gate allows it on these texts, the ones kept aside."""
         self._use(*graphs[0], "fp32")
         if len(graphs) == 1:
             return
-        aside = [texts[number] for number in dev]
-        before = self.scores(aside)
+        before = self.scores(texts)
         self._use(*graphs[1], self.config.precision)
-        self.parity_ = parity(before, self.scores(aside), Y[dev], mask[dev], single)
+        self.parity_ = parity(before, self.scores(texts), Y, mask, single)
         if not self.parity_.holds:
             warnings.warn(
                 f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
