@@ -5,6 +5,7 @@ The only module that speaks to the Hugging Face hub, and only when the user name
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -99,6 +100,38 @@ def states_of(encoder: PreTrainedModel, layers: Sequence[int]) -> torch.nn.Modul
             return states * attention_mask.unsqueeze(-1)  # so that a graph has both inputs, whatever layers it reads
 
     return States()
+
+
+def fewer_layers(whole: PreTrainedModel, kept: int, new: int) -> PreTrainedModel:
+    """Return an encoder of the lowest layers of another, which do not learn, and copies of its last ones, which do.
+
+    Raises
+    ------
+    ModelError
+        If the encoder does not hold its layers in a list.
+    """
+    import torch
+
+    small = copy.deepcopy(whole)
+    depth = int(small.config.num_hidden_layers)
+    holders = [
+        (part, name)
+        for part in small.modules()
+        for name, child in part.named_children()
+        if isinstance(child, torch.nn.ModuleList) and len(child) == depth
+    ]
+    if len(holders) != 1:
+        raise ModelError("the encoder holds its layers in another way than BERT does", "Choose a BERT-like one.")
+    [(part, name)] = holders
+    layers = [*getattr(part, name)]
+    for parameter in small.parameters():
+        parameter.requires_grad = False
+    above = layers[depth - new :]
+    for layer in above:
+        layer.requires_grad_(requires_grad=True)
+    setattr(part, name, torch.nn.ModuleList([*layers[:kept], *above]))
+    small.config.num_hidden_layers = kept + new
+    return small
 
 
 def load_sequence_classifier(base: str, n_labels: int) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -13,11 +13,12 @@ from safetensors.torch import load_file
 from transformers import AutoModel
 
 from exoclass import adaptation
-from exoclass.adaptation import RECORD, AdaptConfig, adapt, pack
+from exoclass.adaptation import RECORD, AdaptConfig, adapt
 from exoclass.corpus import Corpus
 from exoclass.encoder import load_tokenizer
 from exoclass.errors import CorpusError, ModelError
 from exoclass.manifest import verify
+from exoclass.unlabelled import pack
 
 TINY = AdaptConfig(
     max_tokens=32, batch_size=8, mask_probability=0.2, learning_rate=5e-3, warmup_share=0.1, weight_decay=0.01,

@@ -18,7 +18,7 @@ PACKAGE = ROOT / "exoclass"
 FILES = sorted(PACKAGE.rglob("*.py"))
 COMMANDS = (
     "predict", "triage", "decide", "export", "suggest", "train", "retrain", "evaluate", "check", "info",
-    "adapt", "warm-up", "bench", "benchmark",
+    "adapt", "warm-up", "distil", "bench", "benchmark",
 )  # fmt: skip
 SUBCOMMANDS = (
     ("data", "hydrate"), ("data", "silver"), ("data", "split"),
@@ -44,7 +44,8 @@ RANKS: dict[str, float] = {
     "tfidf": 3, "transformer": 3, "blend": 3.2, "evidence": 3, "modelcard": 3, "writers": 3, "report": 3, "svg": 3,
     "hydration": 3, "silver": 3, "migration": 3,
     "classifier": 4,
-    "training": 5, "adaptation": 5, "triage": 5, "harvest": 5, "batch": 5, "deciding": 5.3, "exporting": 5.3,
+    "training": 5, "unlabelled": 4.9, "adaptation": 5, "distilling": 5, "triage": 5, "harvest": 5, "batch": 5,
+    "deciding": 5.3, "exporting": 5.3,
     "retraining": 5.3, "suggesting": 5.3, "suspects": 5.3, "relabelling": 5.3, "diagnosis": 5.3, "benchmark": 5.3,
     "public_benchmark": 5.3, "html_report": 5.6, "digest": 5.6, "listing": 5.6,
     "speed": 5, "yardstick": 5.1,

@@ -17,6 +17,7 @@ from packaging.version import Version
 
 from exoclass.adaptation import AdaptConfig
 from exoclass.config import shipped
+from exoclass.distilling import DistilConfig
 from exoclass.public_benchmark import BenchmarkConfig
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
@@ -59,6 +60,7 @@ def test_every_file_in_configs_is_checked_here() -> None:
         "transformer.toml",
         "adapt.toml",
         "warm-up.toml",
+        "distil.toml",
         "transformer-biomedbert.toml",
         "prediction.schema.json",
         "constraints.txt",
@@ -96,6 +98,10 @@ def test_the_members_of_the_blend_are_configured_as_alone() -> None:
 
 def test_the_configuration_of_adapt_loads() -> None:
     assert AdaptConfig.load(CONFIGS / "adapt.toml") == AdaptConfig.load()
+
+
+def test_the_configuration_of_distil_loads() -> None:
+    assert DistilConfig.load(CONFIGS / "distil.toml") == DistilConfig.load()
 
 
 def test_the_configuration_of_warm_up_loads() -> None:

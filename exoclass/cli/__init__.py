@@ -21,6 +21,7 @@ from exoclass.cli import (
     check,
     data,
     decide,
+    distil,
     evaluate,
     export,
     info,
@@ -89,6 +90,7 @@ for command in (
     info,
     adapt,
     warm_up,
+    distil,
     bench,
     benchmark,
 ):
