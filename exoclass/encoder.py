@@ -72,10 +72,10 @@ def load_encoder(base: str) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
 
 
 def states_of(encoder: PreTrainedModel, layers: Sequence[int]) -> torch.nn.Module:
-    """Return a module: token ids and attention mask in, the states of some layers side by side out.
+    """Return a module: token ids in, and attention mask where there is padding; states of some layers out.
 
     Layer 0 is the words as they are looked up, -1 what the encoder ends with. The output has shape (batch, length,
-    `width`).
+    `width`), the layers side by side.
 
     Raises
     ------
@@ -94,10 +94,9 @@ def states_of(encoder: PreTrainedModel, layers: Sequence[int]) -> torch.nn.Modul
             self.encoder = encoder
             self.width = width * len(layers)
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
             found = self.encoder(input_ids=input_ids, attention_mask=attention_mask, output_hidden_states=True)
-            states = torch.cat([found.hidden_states[layer] for layer in layers], dim=-1)
-            return states * attention_mask.unsqueeze(-1)  # so that a graph has both inputs, whatever layers it reads
+            return torch.cat([found.hidden_states[layer] for layer in layers], dim=-1)
 
     return States()
 

@@ -39,7 +39,7 @@ _OPERATORS = "com.microsoft"
 _TINY = 1e-12
 
 
-def quantise(source: Path, target: Path, texts: Iterable[tuple[Ints, Ints]]) -> None:
+def quantise(source: Path, target: Path, texts: Iterable[Ints]) -> None:
     """Write a graph whose weights are 8-bit integers.
 
     Parameters
@@ -47,8 +47,8 @@ def quantise(source: Path, target: Path, texts: Iterable[tuple[Ints, Ints]]) -> 
     source
         A graph that `exoclass.onnx_model.export` wrote.
     texts
-        Batches of token ids and attention mask, each of shape (batch, length), that show what layers read. A few dozen
-        abstracts will do. What layers read of them is kept in memory: 20 MB an abstract, with six layers 384 wide.
+        Batches of token ids, each of shape (batch, length), that show what layers read. A few dozen abstracts will do.
+        What layers read of them is kept in memory: 20 MB an abstract, with six layers 384 wide.
     """
     import onnx
 
@@ -73,7 +73,7 @@ def quantise(source: Path, target: Path, texts: Iterable[tuple[Ints, Ints]]) -> 
     onnx.save(model, target)
 
 
-def _seen(model: ModelProto, names: list[str], texts: Iterable[tuple[Ints, Ints]]) -> dict[str, Singles]:
+def _seen(model: ModelProto, names: list[str], texts: Iterable[Ints]) -> dict[str, Singles]:
     """Return what layers read of some texts, by the names of their inputs, each of shape (n_tokens, width).
 
     What is not of tokens, such as positions relative to each other, is left out.
@@ -87,10 +87,10 @@ def _seen(model: ModelProto, names: list[str], texts: Iterable[tuple[Ints, Ints]
         watched.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     session = onnxruntime.InferenceSession(watched.SerializeToString(), providers=["CPUExecutionProvider"])
     found: dict[str, list[Singles]] = {name: [] for name in names}
-    for ids, mask in texts:
-        for name, values in zip(names, session.run(names, {"input_ids": ids, "attention_mask": mask}), strict=True):
-            if values.shape[:2] == mask.shape:
-                found[name].append(values[mask > 0])
+    for ids in texts:
+        for name, values in zip(names, session.run(names, {"input_ids": ids}), strict=True):
+            if values.shape[:2] == ids.shape:
+                found[name].append(values.reshape(ids.size, -1))
     return {name: np.concatenate(found.pop(name)) for name in names if found[name]}
 
 

@@ -30,7 +30,7 @@ from exoclass.quantising import quantise
 from exoclass.windows import Window, batches, cut, padded
 
 MAX_BATCH_TOKENS = 512
-"""Tokens read together, padding included: with 4,096 it took a quarter longer, as states no longer fit the cache."""
+"""Tokens read together: with 4,096 it took a quarter longer, as states no longer fit the cache."""
 
 SHOWN = 32
 """Texts that show which numbers a graph has to bear, when its weights become integers."""
@@ -100,7 +100,7 @@ class TransformerBackend:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
             export(encoder, exact)
             if self.config.precision == "int8":
-                quantise(exact, small, [read for _, read in self._batches(self._cut(texts))])
+                quantise(exact, small, [ids for _, ids in self._batches(self._cut(texts))])
             elif self.config.precision == "fp16":
                 halve(exact, small)
             return [(path.read_bytes(), Graph(path)) for path in (exact, small) if path.exists()]
@@ -182,7 +182,7 @@ class TransformerBackend:
         except Exception as error:  # what tokenizers raises for a faulty file is a bare Exception
             raise ModelError(f"{folder / _TOKENIZER} is no tokenizer", "Train or download the model again.") from error
         backend._use(content, Graph(folder / _GRAPH), str(told.get("precision")))
-        states = backend.graph_.states(np.array([[first, last]]), np.ones((1, 2), dtype=np.int64))
+        states = backend.graph_.states(np.array([[first, last]]))
         if not backend.head_.fits_itself or states.shape[-1:] != backend.head_.queries.shape[-1:]:
             raise ModelError(f"{folder}: graph and head do not fit each other", "Train or download it again.")
         return backend
@@ -213,30 +213,24 @@ class TransformerBackend:
     def _cut(self, texts: Sequence[str]) -> list[Window]:
         return cut(texts, self.tokenizer_, self.config.max_tokens)
 
-    def _batches(self, windows: Sequence[Window]) -> list[tuple[list[int], tuple[Ints, Ints]]]:
-        """Return numbers of windows that are read together, and their token ids and attention mask."""
+    def _batches(self, windows: Sequence[Window]) -> list[tuple[list[int], Ints]]:
+        """Return numbers of windows that are read together, and their token ids."""
         return [
-            (batch, padded([windows[number] for number in batch], *self.special_))
-            for batch in batches(windows, MAX_BATCH_TOKENS)
+            (batch, padded([windows[number] for number in batch], *self.special_)[0])
+            for batch in batches(windows, MAX_BATCH_TOKENS, padding=False)
         ]
 
     def _states(self, windows: Sequence[Window]) -> dict[int, Singles]:
         """Return the states of the tokens of each text that has windows, shape (n_tokens, width)."""
         found: list[Singles] = [_NOTHING] * len(windows)
         read = self._batches(windows)
-        for (batch, _), states in zip(read, side_by_side(self._inner_states, [own for _, own in read]), strict=True):
+        for (batch, _), states in zip(read, side_by_side(self.graph_.states, [ids for _, ids in read]), strict=True):
             for number, own in zip(batch, states, strict=True):
-                found[number] = own
+                found[number] = own[1:-1]  # the first and the last token stand for no characters
         of_text: dict[int, list[Singles]] = {}
         for window, own in zip(windows, found, strict=True):
             of_text.setdefault(window.text, []).append(own)
         return {text: own[0] if len(own) == 1 else np.concatenate(own) for text, own in of_text.items()}
-
-    def _inner_states(self, batch: tuple[Ints, Ints]) -> list[Singles]:
-        """Return the states of the tokens of each window, without the special ones."""
-        ids, mask = batch
-        states = self.graph_.states(ids, mask)
-        return [own[1 : length - 1] for own, length in zip(states, mask.sum(axis=1), strict=True)]
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

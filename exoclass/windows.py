@@ -57,19 +57,22 @@ def cut(texts: Sequence[str], tokenizer: Tokenizer, max_tokens: int) -> list[Win
     return windows
 
 
-def batches(windows: Sequence[Window], max_batch_tokens: int) -> Iterator[list[int]]:
+def batches(windows: Sequence[Window], max_batch_tokens: int, *, padding: bool = True) -> Iterator[list[int]]:
     """Yield the numbers of windows that are read together, longest first, so that little is padded.
 
     Parameters
     ----------
     max_batch_tokens
         Most tokens in a batch, padding included; a batch has at least one window.
+    padding
+        Without it, only windows of one length are read together.
     """
     order = sorted(range(len(windows)), key=lambda number: (-len(windows[number].ids), number))
     batch: list[int] = []
     for number in order:
         longest = len(windows[batch[0]].ids) + 2 if batch else 0
-        if batch and longest * (len(batch) + 1) > max_batch_tokens:
+        apart = not padding and batch and len(windows[number].ids) + 2 < longest
+        if apart or (batch and longest * (len(batch) + 1) > max_batch_tokens):
             yield batch
             batch = []
         batch.append(number)

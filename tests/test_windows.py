@@ -47,18 +47,23 @@ def of_length(*lengths: int) -> list[Window]:
     return [Window(0, tuple(range(n)), np.zeros((n, 2), dtype=np.int64)) for n in lengths]
 
 
-@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 300))
-def test_batches_hold_every_window_once_and_keep_to_the_limit(lengths: list[int], limit: int) -> None:
+@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 300), st.booleans())
+def test_batches_hold_every_window_once_and_keep_to_the_limit(lengths: list[int], limit: int, padding: bool) -> None:
     windows = of_length(*lengths)
-    found = list(batches(windows, limit))
+    found = list(batches(windows, limit, padding=padding))
     assert sorted(number for batch in found for number in batch) == list(range(len(windows)))
     for batch in found:
         size = len(batch) * (max(lengths[number] for number in batch) + 2)
         assert len(batch) == 1 or size <= limit
+        assert padding or len({lengths[number] for number in batch}) == 1
 
 
 def test_like_lengths_are_read_together() -> None:
     assert list(batches(of_length(3, 50, 4, 49), 110)) == [[1, 3], [2, 0]]
+
+
+def test_only_equal_lengths_are_read_together_without_padding() -> None:
+    assert list(batches(of_length(3, 5, 4, 5, 3), 100, padding=False)) == [[1, 3], [2], [0, 4]]
 
 
 def test_padding_surrounds_the_tokens_with_the_special_ones() -> None:
