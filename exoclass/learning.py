@@ -9,7 +9,7 @@ import numpy as np
 
 from exoclass.attention import LabelAttention
 from exoclass.backend import Bools, Floats, Ints
-from exoclass.windows import batches, cut, padded
+from exoclass.windows import batches, cut, of_texts, padded
 
 if TYPE_CHECKING:
     import torch
@@ -92,17 +92,16 @@ class TextData:
         import torch
 
         chosen = [self.windows[number] for row in rows for number in self.of_text.get(int(row), ())]
-        found: dict[int, torch.Tensor] = {}
+        found: list[torch.Tensor] = [torch.zeros(0)] * len(chosen)
         for batch in batches(chosen, BATCH_TOKENS):
             ids, mask = padded([chosen[number] for number in batch], *self.special)
             with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
                 states = encode(torch.from_numpy(ids), torch.from_numpy(mask)).float()
             lengths = mask.sum(axis=1)  # the first and the last token stand for no characters
-            found |= {number: states[place, 1 : lengths[place] - 1] for place, number in enumerate(batch)}
-        parts: dict[int, list[torch.Tensor]] = {int(row): [torch.zeros(0, encode.width)] for row in rows}
-        for number, window in enumerate(chosen):
-            parts[window.text].append(found[number])
-        return [torch.cat(parts[int(row)]) for row in rows]
+            for place, number in enumerate(batch):
+                found[number] = states[place, 1 : lengths[place] - 1]
+        parts, none = of_texts(chosen, found), [torch.zeros(0, encode.width)]
+        return [torch.cat(parts.get(int(row), none)) for row in rows]
 
     def targets(self, rows: Ints) -> tuple[torch.Tensor, torch.Tensor]:
         """Return labels and what is annotated, as numbers."""

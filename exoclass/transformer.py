@@ -27,7 +27,7 @@ from exoclass.learning import READ_AT_ONCE, special_ids, to_arrays
 from exoclass.onnx_model import Graph, Parity, export, halve, parity
 from exoclass.processes import side_by_side
 from exoclass.quantising import quantise
-from exoclass.windows import Window, batches, cut, padded
+from exoclass.windows import Window, batches, cut, of_texts, padded
 
 MAX_BATCH_TOKENS = 512
 """Tokens read together: with 4,096 it took a quarter longer, as states no longer fit the cache."""
@@ -227,10 +227,9 @@ class TransformerBackend:
         for (batch, _), states in zip(read, side_by_side(self.graph_.states, [ids for _, ids in read]), strict=True):
             for number, own in zip(batch, states, strict=True):
                 found[number] = own[1:-1]  # the first and the last token stand for no characters
-        of_text: dict[int, list[Singles]] = {}
-        for window, own in zip(windows, found, strict=True):
-            of_text.setdefault(window.text, []).append(own)
-        return {text: own[0] if len(own) == 1 else np.concatenate(own) for text, own in of_text.items()}
+        return {
+            text: own[0] if len(own) == 1 else np.concatenate(own) for text, own in of_texts(windows, found).items()
+        }
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from exoclass.backend import Ints
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,18 @@ def batches(windows: Sequence[Window], max_batch_tokens: int, *, padding: bool =
         batch.append(number)
     if batch:
         yield batch
+
+
+def of_texts(windows: Sequence[Window], found: Sequence[T]) -> dict[int, list[T]]:
+    """Return what was found of each window by the number of its text, in order; a text without a window is left out.
+
+    >>> of_texts([Window(0, (7,), np.array([[0, 1]])), Window(2, (8,), np.array([[0, 1]]))], ["a", "b"])
+    {0: ['a'], 2: ['b']}
+    """
+    parts: dict[int, list[T]] = {}
+    for window, own in zip(windows, found, strict=True):
+        parts.setdefault(window.text, []).append(own)
+    return parts
 
 
 def padded(windows: Sequence[Window], first: int, last: int, padding: int) -> tuple[Ints, Ints]:
