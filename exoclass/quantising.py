@@ -38,6 +38,9 @@ _OPERATORS = "com.microsoft"
 
 _TINY = 1e-12
 
+_BLOCK = 64
+"""Channels that are rounded before all that come after these make up for them at once, which is faster."""
+
 
 def quantise(source: Path, target: Path, texts: Iterable[Ints]) -> None:
     """Write a graph whose weights are 8-bit integers.
@@ -102,12 +105,12 @@ class _Rows:
     ----------
     factors
         By what channels were multiplied, the large ones by 0; shape (width,).
-    squares
-        Sums over tokens of the products of two other channels, shape (n_small, n_small).
+    rounding
+        Of the weights of the other channels.
     """
 
     factors: Singles
-    squares: Floats
+    rounding: Rounding
 
 
 class _Writer:
@@ -142,7 +145,7 @@ class _Writer:
         large, small = np.flatnonzero(rows.factors == 0), np.flatnonzero(rows.factors)
         left = (weights[small] / rows.factors[small, None]).astype(np.float32)
         integers, scales = np.zeros(weights.shape, dtype=np.int8), _scales(left, axis=0)
-        integers[small] = rounded(left, scales, rows.squares)
+        integers[small] = rows.rounding.integers(left, scales)
         # Without a zero of the weights, one for each layer, some versions of ONNX Runtime crash where there is no VNNI.
         zero = self._put(f"{out} zero", np.array(0, dtype=np.int8))
         self._add(
@@ -188,7 +191,7 @@ class _Writer:
         self._add("Div", [f"{read} rest", f"{read} scales"], f"{read} even")
         self._add("QuantizeLinear", [f"{read} even", f"{read} step", f"{read} zero"], f"{read} integers")
         small = np.flatnonzero(factors)
-        return _Rows(factors, (rest[:, small].T @ rest[:, small]).astype(np.float64))
+        return _Rows(factors, Rounding((rest[:, small].T @ rest[:, small]).astype(np.float64)))
 
     def _add(self, kind: str, inputs: list[str], output: str, **settings: Any) -> None:  # noqa: ANN401 - as ONNX's
         from onnx import helper
@@ -200,29 +203,34 @@ class _Writer:
         return name
 
 
-def rounded(weights: Singles, scales: Singles, squares: Floats) -> np.ndarray:
-    """Return weights as integers from -127 to 127 times `scales`, so that products change as little as can be.
+class Rounding:
+    """How to round the weights of layers that read the same, so that their products change as little as can be.
 
     Channel by channel, those still to come make up for what rounding did to the products with what was seen.
 
     Parameters
     ----------
-    weights
-        Shape (width, n).
-    scales
-        Shape (1, n).
     squares
-        Of what the layer reads: sums over tokens of the products of two channels, shape (width, width).
+        Of what the layers read: sums over tokens of the products of two channels, shape (width, width).
     """
-    damped = squares + np.eye(len(squares)) * (DAMPING * np.mean(np.diag(squares)) + _TINY)
-    order = np.argsort(-np.diag(damped), kind="stable")
-    shares = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(order, order)])).T
-    left, found = weights[order].astype(np.float64), np.zeros(weights.shape, dtype=np.int8)
-    for place, channel in enumerate(order):
-        found[channel] = np.clip(np.round(left[place] / scales[0]), -127, 127)
-        missed = (left[place] - found[channel] * scales[0]) / shares[place, place]
-        left[place + 1 :] -= np.outer(shares[place, place + 1 :], missed)
-    return found
+
+    def __init__(self, squares: Floats) -> None:
+        damped = squares + np.eye(len(squares)) * (DAMPING * np.mean(np.diag(squares)) + _TINY)
+        self._order = np.argsort(-np.diag(damped), kind="stable")
+        self._shares = np.linalg.cholesky(np.linalg.inv(damped[np.ix_(self._order, self._order)])).T
+
+    def integers(self, weights: Singles, scales: Singles) -> np.ndarray:
+        """Return weights, shape (width, n), as integers from -127 to 127 times `scales`, shape (1, n)."""
+        left, found = weights[self._order].astype(np.float64), np.zeros(weights.shape, dtype=np.int8)
+        for start in range(0, len(left), _BLOCK):
+            block, shares = left[start : start + _BLOCK], self._shares[start : start + _BLOCK, start:]
+            missed = np.zeros_like(block)
+            for place, channel in enumerate(self._order[start : start + _BLOCK]):
+                found[channel] = np.clip(np.round(block[place] / scales[0]), -127, 127)
+                missed[place] = (block[place] - found[channel] * scales[0]) / shares[place, place]
+                block[place + 1 :] -= np.outer(shares[place, place + 1 : len(block)], missed[place])
+            left[start + _BLOCK :] -= shares[:, len(block) :].T @ missed
+        return found
 
 
 def _scales(weights: Singles, axis: int) -> Singles:

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 from exoclass import onnx_model
 from exoclass.finetuning import tagger
 from exoclass.onnx_model import Graph, export
-from exoclass.quantising import LARGE_SHARE, quantise, rounded
+from exoclass.quantising import LARGE_SHARE, Rounding, quantise
 
 WIDTH, WORDS, OUT = 96, 40, 24
 LARGE = [5, 60]
@@ -114,13 +114,14 @@ def test_an_encoder_in_integers_is_smaller_and_close(tiny_encoder: Path, tmp_pat
     assert 0 < np.abs(before - after).max() < 0.1
 
 
-def test_channels_to_come_make_up_for_rounding() -> None:
+@pytest.mark.parametrize("width", [32, 150])
+def test_channels_to_come_make_up_for_rounding(width: int) -> None:
     rng = np.random.default_rng(3)
     common = rng.normal(size=(500, 4))
-    seen = (common @ rng.normal(size=(4, 32)) + 0.1 * rng.normal(size=(500, 32))).astype(np.float32)
-    weights = rng.normal(size=(32, 8)).astype(np.float32)
+    seen = (common @ rng.normal(size=(4, width)) + 0.1 * rng.normal(size=(500, width))).astype(np.float32)
+    weights = rng.normal(size=(width, 8)).astype(np.float32)
     scales = np.full((1, 8), 0.25, dtype=np.float32)
     nearest = np.round(weights / scales)
-    found = rounded(weights, scales, seen.T.astype(np.float64) @ seen)
+    found = Rounding(seen.T.astype(np.float64) @ seen).integers(weights, scales)
     error, worse = (np.square(seen @ (weights - chosen * scales)).mean() for chosen in (found, nearest))
     assert error < worse / 4
