@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: demo test lint model clean
+.PHONY: demo test lint model trials clean
 
 demo: $(INSTALLED)
 	@$(BIN)/exoclass predict data/examples/*.nbib --format table
@@ -23,6 +23,10 @@ lint: $(INSTALLED)
 # The shipped model, byte for byte; its card names this command.
 model: $(INSTALLED)
 	$(BIN)/exoclass train data/exosome_therapy.jsonl -o models/tfidf --force
+
+# What labels and retraining bring, half an hour on two cores: data/reports/retraining.json and labelling.svg.
+trials: $(INSTALLED)
+	$(BIN)/python tests/trials/retraining.py
 
 $(INSTALLED): pyproject.toml configs/constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
