@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from exoclass import checkpoints
-from exoclass.backend import Bools, Run
+from exoclass.backend import Bools, Floats, Run
 from exoclass.batch import atomic_output
 from exoclass.calibration import YES
 from exoclass.classifier import Classifier, axis_columns, find_model
@@ -28,10 +28,8 @@ from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig, cross_scores, seen_in_training, train
 from exoclass.versions import Family
 
-_TIMED = 100
-"""Records on which the time per record is taken."""
-
-_TURNS = 5
+_TURNS, _LONG_ENOUGH = 5, 1.0
+"""The held-out records are scored so many times to take the time, or until so many seconds were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,24 +203,24 @@ def _remember(family: Family, number: int, earlier: Corpus, new: Corpus, taxonom
 
 
 def _scored(both: tuple[Classifier, Classifier], folders: tuple[Path, Path], texts: list[str]) -> list[Scored]:
-    """Return what two models say of the held-out texts, and what they cost."""
-    scored = []
-    for clf, folder, seconds in zip(both, folders, _seconds(both, texts[:_TIMED]), strict=True):
-        probs = clf.probabilities(texts)
-        size = sum(path.stat().st_size for path in folder.iterdir())
-        scored.append(Scored(probs, clf.calibrator.decide(probs, forced=True) == YES, seconds, size))
-    return scored
+    """Return what two models say of the held-out texts, and what they cost.
 
-
-def _seconds(both: tuple[Classifier, Classifier], texts: list[str]) -> list[float]:
-    """Return the seconds of the processor that each takes per record: what else the machine does must not decide."""
-    times: list[list[float]] = [[], []]
-    for _ in range(_TURNS):
+    Time is that of the processor, and the two take turns: what else the machine does must not decide.
+    """
+    times: tuple[list[float], list[float]] = ([], [])
+    probs: list[Floats] = []
+    while len(times[0]) < _TURNS and sum(times[0]) < _LONG_ENOUGH:
+        probs = []
         for clf, spent in zip(both, times, strict=True):
             begun = time.process_time()
-            clf.probabilities(texts)
+            probs.append(clf.probabilities(texts))
             spent.append(time.process_time() - begun)
-    return [min(spent) / len(texts) for spent in times]
+    scored = []
+    for clf, folder, said, spent in zip(both, folders, probs, times, strict=True):
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        decided = clf.calibrator.decide(said, forced=True) == YES
+        scored.append(Scored(said, decided, min(spent) / len(texts), size))
+    return scored
 
 
 def _doubtful(champion: Classifier, new: Corpus, known: Corpus, run: Run) -> Bools:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from xml.sax.saxutils import escape
 
 import eutils_server
@@ -312,3 +313,29 @@ def test_the_speeds_in_the_readme_are_those_of_the_report() -> None:
         name = f"Hugging Face pipeline, batches of {batch['batch_size']}"
         wanted[name] = [f"{batch['speed']['per_second']:,.0f}", "", "", "", ""]
     assert rows_after("bench") == wanted
+
+
+def test_the_trials_in_the_readme_are_those_of_the_report() -> None:
+    report = json.loads((ROOT / "data" / "reports" / "retraining.json").read_text(encoding="utf-8"))
+    needed = report["labelling"]["needed"]
+    right, wrong = ([run["promoted"] for run in report["poisoning"] if run["labels"] == k] for k in ("right", "wrong"))
+    runs = report["forgetting"]
+    moved = [[axis[0] for axis in run["axes"].values()] for run in runs]
+    far = [sum(abs(other["f1"]) > 0.01 for other in run["others"]) for run in runs]
+    wanted = {
+        "labels needed, chosen by `suggest`": f"{mean(needed['mixed']):.0f} of {report['labelling']['pool']}",
+        "by uncertainty alone": f"{mean(needed['uncertainty']):.0f}",
+        "at random": f"{mean(needed['random']):.0f}",
+        "50 new papers, labelled right": f"promoted {sum(right)} times of {len(right)}",
+        "the same, every fifth with the labels of another": f"refused {wrong.count(False)} times of {len(wrong)}",
+        "100 papers of one disease label: micro-F1 of scope, disease, mechanism": "; ".join(
+            ", ".join(f"{100 * gain:+.1f}" for gain in gains) for gains in moved
+        ),
+        "other labels whose F1 moves by more than a point": "; ".join(
+            f"{count} of {len(run['others'])}" for count, run in zip(far, runs, strict=True)
+        ),
+        "labels planted wrong in one of 20 papers, among the first 10, 20, 52 suspects": ", ".join(
+            f"{mean(found):.0%}" for found in report["planted"]["precision"].values()
+        ),
+    }
+    assert {name: cells[0] for name, cells in rows_after("trials").items()} == wanted
