@@ -72,7 +72,6 @@ class TransformerBackend:
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
         self._recent: dict[str, tuple[Ints, Singles]] = {}
-        self._known: dict[str, Any] = {}
         self.parity_: Parity | None = None
 
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
@@ -84,14 +83,12 @@ class TransformerBackend:
         self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
         self.head_ = to_arrays(tuned.model.head)
         # An encoder that learns nothing is the same in all folds.
-        shared = run.shared if tuned.known and run.shared is not None else {}
+        shared = {} if run.shared is None or self.config.encoder_epochs else run.shared
         dev = list(tuned.dev)
         if "graphs" not in shared:
             learnt = np.setdiff1d(np.arange(len(texts)), dev)[:SHOWN]
             shared["graphs"] = self._export(tuned.model.encoder, [texts[number] for number in learnt])
         self._choose(shared["graphs"], [texts[number] for number in dev], Y[dev], mask[dev], single)
-        if self.precision_ != "int8":  # what is known of texts are exact states: integers are scored by themselves
-            self._known = tuned.known
         return self
 
     def _export(self, encoder: Any, texts: Sequence[str]) -> list[tuple[bytes, Graph]]:  # noqa: ANN401 - see `export`
@@ -203,11 +200,8 @@ class TransformerBackend:
         spans: list[list[Ints]] = [[np.zeros((0, 2), dtype=np.int64)] for _ in texts]
         for window in windows:
             spans[window.text].append(window.spans)
-        states = self._states([window for window in windows if texts[window.text] not in self._known])
-        read = [
-            self._known[text].float().numpy() if text in self._known else states.get(number, _NOTHING)
-            for number, text in enumerate(texts)
-        ]
+        states = self._states(windows)
+        read = [states.get(number, _NOTHING) for number in range(len(texts))]
         return list(zip(map(np.concatenate, spans), side_by_side(self.head_.shares, read), strict=True))
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:
