@@ -89,7 +89,7 @@ def finetune(
 
     The head is fitted first, on the means of the encoder's states. Then it learns for `epochs` from the states as they
     are, for which every text is read once; and then the layers that are not frozen learn with it for `encoder_epochs`.
-    All in bfloat16 where the processor has it: twice as fast.
+    Texts are read in bfloat16 where the processor has it, which takes half the time.
     A head that starts from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning).
 
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
@@ -111,7 +111,7 @@ def finetune(
     dev, learnt = _split(len(texts), config)
     model, tokenizer = tagger(config, Y.shape[1])
     optimizer = torch.optim.AdamW(_groups(model, config))
-    half = half_precision(model.encoder.encoder)
+    half = half_precision(model.encoder.encoder, learns=bool(config.encoder_epochs))
     data = TextData(texts, tokenizer, config.max_tokens, Y, mask, half=half)
     if config.epochs or not config.encoder_epochs:  # else no text is read twice before the encoder learns
         data.known = {} if run.shared is None else run.shared.setdefault("states", {})
@@ -149,8 +149,7 @@ def finetune(
         model.train()
         with torch.set_grad_enabled(stage is whole):
             states = data.states(model.encoder, rows)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            by_head = model.head(states).unbind(dim=1)
+        by_head = model.head(states).unbind(dim=1)
         loss = _step(optimizer, model, sum(loss_of(scores, *data.targets(rows)) for scores in by_head))
         standing = replace(standing, step=standing.step + 1)
         told = f"{stage.name}, epoch {epoch + 1 - stage.first // a_epoch} of {(stage.last - stage.first) // a_epoch}"

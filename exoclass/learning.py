@@ -132,7 +132,7 @@ def new_head(n_heads: int, n_labels: int, width: int, dropout: float) -> torch.n
             if self.training and dropout:
                 kept = (torch.rand(n_heads, 1, width) >= dropout) / (1 - dropout)
             attention, found = (
-                torch.split((tokens @ (weights * kept).reshape(-1, width).T).float(), [len(state) for state in states])
+                torch.split(tokens @ (weights * kept).reshape(-1, width).T, [len(state) for state in states])
                 for weights in (self.queries, self.values)
             )
             sums = [(a.softmax(dim=0) * v).sum(dim=0) for a, v in zip(attention, found, strict=True)]

@@ -323,7 +323,7 @@ def test_the_trials_in_the_readme_are_those_of_the_report() -> None:
     moved = [[axis[0] for axis in run["axes"].values()] for run in runs]
     far = [sum(abs(other["f1"]) > 0.01 for other in run["others"]) for run in runs]
     wanted = {
-        "labels needed, chosen by `suggest`": f"{mean(needed['mixed']):.0f} of {report['labelling']['pool']}",
+        "labels needed, `suggest` choosing": f"{mean(needed['mixed']):.0f} of {report['labelling']['pool']}",
         "by uncertainty alone": f"{mean(needed['uncertainty']):.0f}",
         "at random": f"{mean(needed['random']):.0f}",
         "50 new papers, labelled right": f"promoted {sum(right)} times of {len(right)}",

@@ -194,7 +194,7 @@ def _scored(items: Sequence[LabeledRecord], aside: Corpus) -> tuple[Classifier, 
 
 def plot(found: dict[str, Any]) -> Html:
     """Return the curves of `labelling`: macro-F1 against labelled papers."""
-    left, top, width, height, low, high = 48, 12, 420, 240, 0.3, 0.8
+    left, top, width, height, low, high = 48, 12, 420, 240, 0.2, 0.8
     parts = []
 
     def x(size: float) -> float:
@@ -213,7 +213,7 @@ def plot(found: dict[str, Any]) -> Html:
         element("line", x1=left, x2=left + width, y1=y(goal), y2=y(goal), stroke="#888", stroke_dasharray="5 4")
     )
     parts.append(element("text", f"{ENOUGH:.0%} of the macro-F1 with all labels", x=left + 6, y=y(goal) - 5))
-    colours = {"mixed": "#0b7285", "uncertainty": "#e67700", "rare": "#862e9c", "random": "#868e96"}
+    colours = {"mixed": "#0b7285", "uncertainty": "#e67700", "random": "#868e96"}
     for row, (strategy, scores) in enumerate(found["macro_f1"].items()):
         points = [*zip(found["rounds"], scores, strict=True), (found["pool"], found["whole"])]
         path = " ".join(f"{x(size):.1f},{y(score):.1f}" for size, score in points)
