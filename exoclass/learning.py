@@ -127,15 +127,15 @@ def new_head(n_heads: int, n_labels: int, width: int, dropout: float) -> torch.n
             self.register_buffer("scale", torch.ones(width))
 
         def forward(self, states: list[torch.Tensor]) -> torch.Tensor:
-            tokens = (torch.cat(states) - self.mean) / self.scale  # type: ignore[operator]  # nn.Module hides its kind
-            kept: torch.Tensor | float = 1.0
+            # Of standardised states, but there are far fewer weights to divide than states.
+            weights = torch.stack([self.queries, self.values]) / self.scale  # type: ignore[operator]  # nn.Module hides its kind
             if self.training and dropout:
-                kept = (torch.rand(n_heads, 1, width) >= dropout) / (1 - dropout)
-            attention, found = (
-                torch.split(tokens @ (weights * kept).reshape(-1, width).T, [len(state) for state in states])
-                for weights in (self.queries, self.values)
-            )
-            sums = [(a.softmax(dim=0) * v).sum(dim=0) for a, v in zip(attention, found, strict=True)]
+                weights = weights * ((torch.rand(n_heads, 1, width) >= dropout) / (1 - dropout))
+            rows = weights.reshape(-1, width)
+            found = torch.cat(states) @ rows.T - rows @ self.mean  # type: ignore[operator]  # as above
+            by_text = torch.split(found, [len(state) for state in states])
+            pairs = (own.chunk(2, dim=1) for own in by_text)  # what is looked for, and what is made of it
+            sums = [(attention.softmax(dim=0) * value).sum(dim=0) for attention, value in pairs]
             return torch.stack(sums).reshape(-1, n_heads, n_labels) + self.bias
 
     return Head()
