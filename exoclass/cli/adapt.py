@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import AsJson, Force, note, print_json, readable
+from exoclass.cli.options import Abstracts, AsJson, Base, EncoderFolder, Force, Steps, note, print_json, readable
 
 if TYPE_CHECKING:
     from exoclass.adaptation import Adapted
@@ -21,15 +21,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def adapt_cli(
-    files: Annotated[
-        list[Path], typer.Argument(help="Abstracts in any format that predict reads.", metavar="FILES...")
-    ],
-    base: Annotated[
-        str,
-        typer.Option(help="The encoder to start from: a folder, or a name on the Hugging Face hub.", metavar="BASE"),
-    ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the adapted encoder.", metavar="FOLDER")],
-    steps: Annotated[int, typer.Option(help="How many batches to learn from.", min=1)] = 2000,
+    files: Abstracts,
+    base: Base,
+    out: EncoderFolder,
+    steps: Steps = 2000,
     vocabulary: Annotated[
         Path | None, typer.Option(help="A WordPiece vocabulary to use instead of the encoder's.", metavar="FILE")
     ] = None,

@@ -36,6 +36,17 @@ LibraryFile = Annotated[
         "--library", help="The library. Default: EXOCLASS_LIBRARY, else a file in your data folder.", metavar="FILE"
     ),
 ]
+Abstracts = Annotated[
+    list[Path], typer.Argument(help="Abstracts in any format that predict reads.", metavar="FILES...")
+]
+Base = Annotated[
+    str,
+    typer.Option(
+        "--base", help="The encoder to start from: a folder, or a name on the Hugging Face hub.", metavar="BASE"
+    ),
+]
+EncoderFolder = Annotated[Path, typer.Option("--output", "-o", help="Folder for the new encoder.", metavar="FOLDER")]
+Steps = Annotated[int, typer.Option("--steps", help="How many batches to learn from.", min=1)]
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")]
 Force = Annotated[bool, typer.Option("--force", help="Replace existing output.")]
 

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from exoclass.cli.options import AsJson, Force, TaxonomyFile, load_taxonomy, note, print_json, readable
+from exoclass.cli.options import (
+    AsJson,
+    Base,
+    EncoderFolder,
+    Force,
+    TaxonomyFile,
+    load_taxonomy,
+    note,
+    print_json,
+    readable,
+)
 
 if TYPE_CHECKING:
     from exoclass.warming import WarmedUp
@@ -32,11 +42,8 @@ def warm_up_cli(
             help="A MeSH tree file; several, of several years, are joined.", metavar="FILE", show_default=False
         ),
     ],
-    base: Annotated[
-        str,
-        typer.Option(help="The encoder to start from: a folder, or a name on the Hugging Face hub.", metavar="BASE"),
-    ],
-    out: Annotated[Path, typer.Option("--output", "-o", help="Folder for the encoder.", metavar="FOLDER")],
+    base: Base,
+    out: EncoderFolder,
     exclude: Annotated[
         list[Path] | None,
         typer.Option(
