@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import warnings
@@ -66,6 +67,13 @@ def clean_environment() -> dict[str, str]:
     """Return the environment without anything that changes how Python or exoclass behave."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "EXOCLASS", "COV"))}
     return kept | {"NO_COLOR": "1", "LC_ALL": "C.UTF-8", "TERM": "dumb"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let what tests start be interrupted: a shell's background jobs ignore that, and so do all that they start."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

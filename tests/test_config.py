@@ -11,6 +11,7 @@ from conftest import ROOT, TINY
 
 from exoclass.adaptation import AdaptConfig
 from exoclass.config import parse_config, read_toml, shipped
+from exoclass.distilling import DistilConfig
 from exoclass.errors import ConfigError
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig
@@ -49,6 +50,8 @@ def test_every_shipped_configuration_loads(path: Path) -> None:
         assert Taxonomy.load(path).labels
     elif path.name == "adapt.toml":
         assert AdaptConfig.load(path).max_tokens
+    elif path.name == "distil.toml":
+        assert DistilConfig.load(path).new_layers
     elif path.name == "warm-up.toml":
         assert WarmUpConfig.load(path).transformer.encoder_epochs
     else:
