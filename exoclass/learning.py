@@ -127,7 +127,7 @@ def new_head(n_heads: int, n_labels: int, width: int, dropout: float) -> torch.n
             self.register_buffer("scale", torch.ones(width))
 
         def forward(self, states: list[torch.Tensor]) -> torch.Tensor:
-            # Of standardised states, but there are far fewer weights to divide than states.
+            # States count standardised. That is put into the weights, of which there are far fewer.
             weights = torch.stack([self.queries, self.values]) / self.scale  # type: ignore[operator]  # nn.Module hides its kind
             if self.training and dropout:
                 weights = weights * ((torch.rand(n_heads, 1, width) >= dropout) / (1 - dropout))
