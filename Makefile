@@ -1,7 +1,7 @@
 # make demo   installs exoclass into .venv and tags a shipped example with the shipped model
 # make test   installs, checks style and types, and runs the tests
 # make trials measures what labels and retraining bring, for half an hour
-# They need Python 3.11 or newer and do nothing twice.
+# All need Python 3.11 or newer; what is installed is not installed again.
 
 PYTHON ?= python3
 BIN := .venv/bin
