@@ -16,13 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from exoclass.config import load_config, shipped
-from exoclass.encoder import (
-    load_masked_lm,
-    load_tokenizer,
-    read_vocabulary,
-    replace_vocabulary,
-    save_encoder,
-)
+from exoclass.encoder import load_masked_lm, load_tokenizer, read_vocabulary, replace_vocabulary, save_encoder
 from exoclass.unlabelled import Schedule, batches, blocks_of, digest_of, learn
 
 if TYPE_CHECKING:

@@ -51,9 +51,7 @@ class TextData:
     ) -> None:
         self.texts = texts
         self.windows = cut(texts, tokenizer.backend_tokenizer, max_tokens)
-        self.of_text: dict[int, list[int]] = {}
-        for number, window in enumerate(self.windows):
-            self.of_text.setdefault(window.text, []).append(number)
+        self.of_text = of_texts(self.windows, range(len(self.windows)))
         self.Y, self.mask = Y, mask
         self.known, self.half = known, half
         self.special = special_ids(tokenizer)

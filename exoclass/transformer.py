@@ -41,6 +41,7 @@ _UNREADABLE = (
     *(ValueError, LookupError, TypeError, ConfigError),
 )
 _NOTHING: Singles = np.zeros((0, 0), dtype=np.float32)
+_NOWHERE: Ints = np.zeros((0, 2), dtype=np.int64)
 
 
 class TransformerBackend:
@@ -197,12 +198,11 @@ class TransformerBackend:
 
     def _read_some(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
         windows = self._cut(texts)
-        spans: list[list[Ints]] = [[np.zeros((0, 2), dtype=np.int64)] for _ in texts]
-        for window in windows:
-            spans[window.text].append(window.spans)
-        states = self._states(windows)
-        read = [states.get(number, _NOTHING) for number in range(len(texts))]
-        return list(zip(map(np.concatenate, spans), side_by_side(self.head_.shares, read), strict=True))
+        spans = of_texts(windows, [window.spans for window in windows])
+        states = of_texts(windows, self._states(windows))
+        where = [np.concatenate(spans.get(number, [_NOWHERE])) for number in range(len(texts))]
+        read = [np.concatenate(states.get(number, [_NOTHING])) for number in range(len(texts))]
+        return list(zip(where, side_by_side(self.head_.shares, read), strict=True))
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:
         return cut(texts, self.tokenizer_, self.config.max_tokens)
@@ -214,16 +214,14 @@ class TransformerBackend:
             for batch in batches(windows, MAX_BATCH_TOKENS, padding=False)
         ]
 
-    def _states(self, windows: Sequence[Window]) -> dict[int, Singles]:
-        """Return the states of the tokens of each text that has windows, shape (n_tokens, width)."""
+    def _states(self, windows: Sequence[Window]) -> list[Singles]:
+        """Return the states of the tokens of each window, shape (n_tokens, width)."""
         found: list[Singles] = [_NOTHING] * len(windows)
         read = self._batches(windows)
         for (batch, _), states in zip(read, side_by_side(self.graph_.states, [ids for _, ids in read]), strict=True):
             for number, own in zip(batch, states, strict=True):
                 found[number] = own[1:-1]  # the first and the last token stand for no characters
-        return {
-            text: own[0] if len(own) == 1 else np.concatenate(own) for text, own in of_texts(windows, found).items()
-        }
+        return found
 
 
 def _words(text: str, spans: Ints) -> tuple[Ints, Ints]:

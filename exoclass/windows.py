@@ -73,8 +73,8 @@ def batches(windows: Sequence[Window], max_batch_tokens: int, *, padding: bool =
     batch: list[int] = []
     for number in order:
         longest = len(windows[batch[0]].ids) + 2 if batch else 0
-        apart = not padding and batch and len(windows[number].ids) + 2 < longest
-        if apart or (batch and longest * (len(batch) + 1) > max_batch_tokens):
+        shorter = len(windows[number].ids) + 2 < longest
+        if batch and (longest * (len(batch) + 1) > max_batch_tokens or (shorter and not padding)):
             yield batch
             batch = []
         batch.append(number)

@@ -66,10 +66,7 @@ def test_the_tokens_of_all_windows_of_a_text_are_attended_to_together(fitted: Tr
     text = "melanoma " * 8
     windows = cut([text], fitted.tokenizer_, fitted.config.max_tokens)
     assert len(windows) > 1
-    states = np.concatenate(
-        list(fitted._states([replace(window, text=n) for n, window in enumerate(windows)]).values())
-    )
-    shares = fitted.head_.shares(states)
+    shares = fitted.head_.shares(np.concatenate(fitted._states(windows)))
     assert fitted.scores([text])[0] == pytest.approx(shares.sum(axis=0) + fitted.head_.bias, rel=1e-5)
 
 

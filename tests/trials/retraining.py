@@ -1,7 +1,7 @@
 """Trials of labelling and retraining: too long for `make test`, run by `make trials`.
 
-What they find is kept in ``data/reports/retraining.json`` and told in ``data/README.md``; a test compares the two. All
-is measured with the linear model as it is shipped, on papers of train and dev; only the gate sees the held-out ones.
+What they find is kept in ``data/reports/retraining.json`` and told in ``README.md``; a test compares the two. All is
+measured with the linear model as it is shipped, on papers of train and dev; only the gate sees the held-out ones.
 """
 
 from __future__ import annotations
