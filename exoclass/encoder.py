@@ -167,21 +167,25 @@ def _ready(model: Any) -> Any:  # noqa: ANN401 - of the class that was asked for
     return model.float()
 
 
-def half_precision(model: PreTrainedModel, *, learns: bool = True) -> bool:
-    """Return whether the processor multiplies bfloat16 in hardware, and ready the model for it if so.
+def multiplies_bfloat16() -> bool:
+    """Return whether the processor does so in hardware.
 
-    With AMX a step takes about half the time of single precision, with AVX-512 for bfloat16 a third. A model that
-    learns has to attend in plain matrix products: the backward pass of torch's fused ones is slow in bfloat16. For one
-    that only reads, these are twice as fast.
+    With AMX, a step of learning takes about half the time of single precision, with AVX-512 for bfloat16 a third.
     """
     import torch
 
     can = torch.cpu.get_capabilities()
-    if not can.get("amx_bf16") and not can.get("avx512_bf16"):
-        return False
-    if learns:
+    return bool(can.get("amx_bf16") or can.get("avx512_bf16"))
+
+
+def half_precision(model: PreTrainedModel) -> bool:
+    """Return `multiplies_bfloat16`, and ready a model to learn so: in plain matrix products.
+
+    The backward pass of torch's fused attention is slow in bfloat16.
+    """
+    if found := multiplies_bfloat16():
         model.set_attn_implementation("eager")
-    return True
+    return found
 
 
 def locate(base: str) -> str:

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from exoclass import checkpoints
-from exoclass.backend import NEVER, QUIET, Bools, Ints, Run
-from exoclass.encoder import fingerprint, half_precision, load_encoder, states_of
+from exoclass import checkpoints, learning
+from exoclass.backend import QUIET, Bools, Ints, Run
+from exoclass.encoder import fingerprint, half_precision, load_encoder, multiplies_bfloat16, states_of
 from exoclass.errors import CorpusError, ModelError
-from exoclass.learning import READ_AT_ONCE, Loss, TextData, fit_mean_head, loss_function, new_head
+from exoclass.learning import Loss, Read, TextData
+from exoclass.windows import cut
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
+
+Precision = Literal["int8", "fp16", "fp32"]
 
 TOLD_EVERY, SAVED_EVERY = 50, 100
 """Steps between two lines of progress, and between two checkpoints."""
@@ -49,19 +52,16 @@ class TransformerConfig:
     warmup_share: float
     max_positive_weight: float
     dev_share: float
-    precision: Literal["int8", "fp16", "fp32"]
+    precision: Precision
     seed: int
 
 
 @dataclass(frozen=True, slots=True)
 class Tuned:
-    """A fine-tuned encoder with its head, as a torch module, and the tokenizer it reads with."""
+    """A fine-tuned encoder with its head, as of `tagger`, and the tokenizer it reads with."""
 
     model: Any
-    """Of `tagger`."""
     tokenizer: PreTrainedTokenizerFast
-    dev: tuple[int, ...]
-    """Numbers of the texts that were kept for early stopping."""
 
 
 def tagger(config: TransformerConfig, n_labels: int) -> tuple[Any, PreTrainedTokenizerFast]:
@@ -70,7 +70,8 @@ def tagger(config: TransformerConfig, n_labels: int) -> tuple[Any, PreTrainedTok
 
     found, tokenizer = load_encoder(config.base)
     encoder = states_of(found, config.read_layers)
-    head = new_head(config.heads, n_labels, int(encoder.width), config.head_dropout)  # type: ignore[arg-type]  # nn.Module hides it
+    width = int(encoder.width)  # type: ignore[arg-type]  # nn.Module hides its kind
+    head = learning.new_head(config.heads, n_labels, width, config.head_dropout, half=multiplies_bfloat16())
     return torch.nn.ModuleDict({"encoder": encoder, "head": head}), tokenizer
 
 
@@ -82,14 +83,12 @@ def finetune(
     *,
     single: Sequence[int] = (),
     run: Run = QUIET,
+    read: Read | None = None,
 ) -> Tuned:
-    """Fine-tune an encoder; arguments as `exoclass.backend.Backend.fit`.
-
-    A run that was stopped goes on from its last checkpoint, where it has a folder for them.
+    """Fine-tune an encoder; arguments as `exoclass.backend.Backend.fit`. A run that was stopped goes on, if it can.
 
     The head is fitted first, on the means of the encoder's states. Then it learns for `epochs` from the states as they
     are, for which every text is read once; and then the layers that are not frozen learn with it for `encoder_epochs`.
-    Texts are read in bfloat16 where the processor has it, which takes half the time.
     A head that starts from nothing would make the encoder forget (Kumar et al. 2022, linear probing then fine-tuning).
 
     Multi-label columns are learnt by binary cross-entropy with positives of rare labels weighted up, the columns of
@@ -97,6 +96,11 @@ def finetune(
     epoch, the one with the lowest loss on a share of the texts kept aside goes on. Where the encoder learns, that loss
     rises long before texts are ranked worse: it becomes too sure of itself, which calibration mends. So the last of
     these epochs is returned.
+
+    Parameters
+    ----------
+    read
+        Reads windows in place of the encoder, which has to stay as it is then: the graph that will read in the end.
 
     Raises
     ------
@@ -108,14 +112,11 @@ def finetune(
     import torch
 
     torch.manual_seed(config.seed)  # what a checkpoint lacks, such as a pooler, starts at random
-    dev, learnt = _split(len(texts), config)
+    dev, learnt = split(len(texts), config)
     model, tokenizer = tagger(config, Y.shape[1])
     optimizer = torch.optim.AdamW(_groups(model, config))
-    half = half_precision(model.encoder.encoder, learns=bool(config.encoder_epochs))
-    data = TextData(texts, tokenizer, config.max_tokens, Y, mask, half=half)
-    if config.epochs or not config.encoder_epochs:  # else no text is read twice before the encoder learns
-        data.known = {} if run.shared is None else run.shared.setdefault("states", {})
-    loss_of = loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
+    data = _data(texts, Y, mask, config, model, tokenizer, read=read, run=run)
+    loss_of = learning.loss_function(Y[learnt], mask[learnt], single, config.max_positive_weight)
     a_epoch = math.ceil(len(learnt) / config.batch_size)
     head = _Stage("head", 0, config.epochs * a_epoch)
     whole = _Stage("encoder and head", head.last, head.last + config.encoder_epochs * a_epoch)
@@ -123,17 +124,17 @@ def finetune(
     run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
     model.eval()
     if data.known is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
-        data.means(model.encoder, np.concatenate([learnt, dev]))
+        data.means(np.concatenate([learnt, dev]))
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
-    if work is not None and (found := checkpoints.load(work, model, optimizer)):
+    if work and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
     else:
         with torch.inference_mode():
-            scale = torch.cat(data.states(model.encoder, learnt[:READ_AT_ONCE])).std(dim=0)
+            scale = torch.cat(data.states(learnt[: learning.READ_AT_ONCE])).float().std(dim=0)
         model.head.scale.copy_(scale.clamp(min=1e-6))
         targets = data.targets(learnt)
-        fit_mean_head(
-            model.head, data.means(model.encoder, learnt), lambda scores: loss_of(scores, *targets), config.head_penalty
+        learning.fit_mean_head(
+            model.head, data.means(learnt), lambda scores: loss_of(scores, *targets), config.head_penalty
         )
         standing = checkpoints.Standing(0, _loss_aside(model, data, dev, loss_of), 0, done=not whole.last)
         best_state = _copied(model)
@@ -148,7 +149,7 @@ def finetune(
         torch.manual_seed(config.seed * 1_000_003 + standing.step)  # so that a run that resumes draws the same
         model.train()
         with torch.set_grad_enabled(stage is whole):
-            states = data.states(model.encoder, rows)
+            states = data.states(rows)
         by_head = model.head(states).unbind(dim=1)
         loss = _step(optimizer, model, sum(loss_of(scores, *data.targets(rows)) for scores in by_head))
         standing = replace(standing, step=standing.step + 1)
@@ -162,11 +163,28 @@ def finetune(
                 model.load_state_dict(best_state)
         elif standing.step % TOLD_EVERY == 0:
             run.progress(f"{told}, step {batch + 1} of {a_epoch}: loss {loss:.4f}")
-        if work is not None and (standing.done or standing.step % SAVED_EVERY == 0):
+        if work and (standing.done or standing.step % SAVED_EVERY == 0):
             checkpoints.save(work, standing, model, best_state, optimizer)
     model.load_state_dict(best_state)
-    _settle_constant_labels(model.head, Y, mask)
-    return Tuned(model.eval(), tokenizer, tuple(map(int, dev)))
+    learning.settle_constant_labels(model.head, Y, mask)
+    return Tuned(model.eval(), tokenizer)
+
+
+def _data(
+    texts: Sequence[str], Y: Bools, mask: Bools, config: TransformerConfig, model: Any,  # noqa: ANN401 - of `tagger`
+    tokenizer: PreTrainedTokenizerFast, *, read: Read | None, run: Run,
+) -> TextData:  # fmt: skip
+    """Return what a model learns from; one that another reads for loses its encoder, which copies would go with."""
+    encoder = model.encoder
+    if read is None:
+        read = learning.torch_reader(encoder, learning.special_ids(tokenizer), half=half_precision(encoder.encoder))
+    else:
+        del model["encoder"]
+    windows = cut(texts, tokenizer.backend_tokenizer, config.max_tokens)
+    data = TextData(texts, windows, Y, mask, read, encoder.width)
+    if config.epochs or not config.encoder_epochs:  # else no text is read twice before the encoder learns
+        data.known = learning.known_states(config.precision, run)
+    return data
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +206,14 @@ def _after_epoch(
     return replace(standing, step=step, best=min(loss, standing.best), waited=waited, done=step == whole.last), kept
 
 
-def _split(n: int, config: TransformerConfig) -> tuple[Ints, Ints]:
-    """Return the numbers of the texts that are kept aside, and of those that are learnt from."""
+def split(n: int, config: TransformerConfig) -> tuple[Ints, Ints]:
+    """Return the numbers of the texts that a fit keeps aside, and of those that it learns from.
+
+    Raises
+    ------
+    CorpusError
+        If there are too few.
+    """
     n_dev = max(1, round(config.dev_share * n))
     if n < 2 * n_dev or n < 4:
         raise CorpusError(f"{n} texts are too few to keep {n_dev} aside", "Give it more, or lower dev_share.")
@@ -209,7 +233,7 @@ def _loss_aside(model: Any, data: TextData, dev: Ints, loss_of: Loss) -> float: 
     import torch
 
     with torch.inference_mode():
-        found = float(loss_of(data.scores(model.eval(), dev).mean(dim=1), *data.targets(dev)))
+        found = float(loss_of(data.scores(model.eval().head, dev).mean(dim=1), *data.targets(dev)))
     if not math.isfinite(found):
         raise ModelError("the loss on the texts kept aside is no number", "Lower the learning rates.")
     return found
@@ -242,17 +266,6 @@ def _set_rates(optimizer: torch.optim.Optimizer, config: TransformerConfig, step
     share = min((step + 1) / max(1.0, config.warmup_share * steps), 1 - step / steps)
     for group in optimizer.param_groups:
         group["lr"] = group["top"] * share
-
-
-def _settle_constant_labels(head: Any, Y: Bools, mask: Bools) -> None:  # noqa: ANN401 - of `new_head`
-    """Let the head say "never" of a label without a positive, and "always" of one without a negative."""
-    import torch
-
-    positives, negatives = (Y & mask).sum(axis=0) > 0, (~Y & mask).sum(axis=0) > 0
-    with torch.no_grad():
-        for column in np.flatnonzero(~(positives & negatives)):
-            head.values[:, column] = 0.0
-            head.bias[:, column] = -NEVER if positives[column] else NEVER
 
 
 def _groups(model: Any, config: TransformerConfig) -> list[dict[str, Any]]:  # noqa: ANN401 - of `tagger`

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from exoclass.attention import LabelAttention
-from exoclass.backend import Bools, Floats, Ints
-from exoclass.windows import batches, cut, of_texts, padded
+from exoclass.attention import LabelAttention, Singles
+from exoclass.backend import NEVER, Bools, Floats, Ints, Run
+from exoclass.windows import Window, batches, of_texts, padded
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerFast
 
 Loss = Callable[..., Any]
+Read = Callable[[Sequence[Window]], "Sequence[torch.Tensor]"]
+"""Gives the states of the tokens of each window, shape (n_tokens, width)."""
 
 BATCH_TOKENS = 2048
 """Tokens that go through the encoder together, padding included: windows of like length, so that little is padded."""
@@ -23,82 +25,78 @@ BATCH_TOKENS = 2048
 MOST_KNOWN = 2_500_000_000
 """Numbers that are kept of states of tokens, 5 GB: 3 million tokens 768 wide. Texts beyond are read in every epoch."""
 
+EVEN = 1024
+"""Tokens that a head learns from are filled up to a multiple of it: the first product of any shape takes far longer."""
+
 READ_AT_ONCE = 64
 """Texts whose states are in memory together while they are only read."""
 
 
 class TextData:
-    """Windows by text, and what torch needs of them.
+    """Texts with their labels, cut into windows, and what torch needs of them.
 
     Parameters
     ----------
+    windows
+        Of all texts, see `exoclass.windows.cut`.
+    read
+        Returns the states of the tokens of some windows.
+    width
+        Of a state.
     known
         By text: the states of its tokens, half precision, where the encoder stays as it is.
-    half
-        Read in bfloat16, as `exoclass.encoder.half_precision` allows it; the states are single precision all the same.
     """
 
     def __init__(
         self,
         texts: Sequence[str],
-        tokenizer: PreTrainedTokenizerFast,
-        max_tokens: int,
+        windows: Sequence[Window],
         Y: Bools,
         mask: Bools,
-        known: dict[str, Any] | None = None,
-        *,
-        half: bool = False,
+        read: Read,
+        width: int,
+        known: dict[str, torch.Tensor] | None = None,
     ) -> None:
-        self.texts = texts
-        self.windows = cut(texts, tokenizer.backend_tokenizer, max_tokens)
-        self.of_text = of_texts(self.windows, range(len(self.windows)))
+        self.texts, self.windows = texts, windows
+        self.of_text = of_texts(windows, range(len(windows)))
         self.Y, self.mask = Y, mask
-        self.known, self.half = known, half
-        self.special = special_ids(tokenizer)
+        self.read, self.width, self.known = read, width, known
 
-    def states(self, encode: Any, rows: Sequence[int] | Ints) -> list[torch.Tensor]:  # noqa: ANN401 - of `exoclass.encoder.states_of`
+    def states(self, rows: Sequence[int] | Ints) -> list[torch.Tensor]:
         """Return the states of the tokens of some texts, each of shape (n_tokens, width); known ones are not read."""
         known = self.known
         if known is None:
-            return self._read(encode, rows)
+            return self._read(rows)
         new = [int(row) for row in rows if self.texts[row] not in known]
-        fresh = dict(zip(new, self._read(encode, new), strict=True))
+        fresh = dict(zip(new, self._read(new), strict=True))
         room = MOST_KNOWN - sum(state.numel() for state in known.values()) if new else 0
         for row, found in fresh.items():
             if (room := room - found.numel()) >= 0:
                 known[self.texts[row]] = found.half()
-        return [known[self.texts[row]].float() if self.texts[row] in known else fresh[int(row)] for row in rows]
+        return [known[self.texts[row]] if self.texts[row] in known else fresh[int(row)] for row in rows]
 
-    def means(self, encode: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - as above
+    def means(self, rows: Ints) -> torch.Tensor:
         """Return the mean state of the tokens of some texts, shape (n_rows, width); 0 without a token."""
         import torch
 
         with torch.inference_mode():
             found = [
-                state.sum(dim=0) / max(1, len(state)) for some in _chunks(rows) for state in self.states(encode, some)
+                state.float().sum(dim=0) / max(1, len(state)) for some in _chunks(rows) for state in self.states(some)
             ]
         return torch.stack(found).clone()
 
-    def scores(self, model: Any, rows: Ints) -> torch.Tensor:  # noqa: ANN401 - see `exoclass.finetuning.tagger`
+    def scores(self, head: torch.nn.Module, rows: Ints) -> torch.Tensor:
         """Return the scores of some texts that are only read, shape (n_rows, n_heads, n_labels)."""
         import torch
 
         with torch.inference_mode():
-            return torch.cat([model.head(self.states(model.encoder, some)) for some in _chunks(rows)])
+            return torch.cat([head(self.states(some)) for some in _chunks(rows)])
 
-    def _read(self, encode: Any, rows: Sequence[int] | Ints) -> list[torch.Tensor]:  # noqa: ANN401 - as above
+    def _read(self, rows: Sequence[int] | Ints) -> list[torch.Tensor]:
         import torch
 
         chosen = [self.windows[number] for row in rows for number in self.of_text.get(int(row), ())]
-        found: list[torch.Tensor] = [torch.zeros(0)] * len(chosen)
-        for batch in batches(chosen, BATCH_TOKENS):
-            ids, mask = padded([chosen[number] for number in batch], *self.special)
-            with torch.autocast("cpu", torch.bfloat16, enabled=self.half):
-                states = encode(torch.from_numpy(ids), torch.from_numpy(mask)).float()
-            lengths = mask.sum(axis=1)  # the first and the last token stand for no characters
-            for place, number in enumerate(batch):
-                found[number] = states[place, 1 : lengths[place] - 1]
-        parts, none = of_texts(chosen, found), [torch.zeros(0, encode.width)]
+        parts, none = of_texts(chosen, self.read(chosen)), [torch.zeros(0, self.width)]
         return [torch.cat(parts.get(int(row), none)) for row in rows]
 
     def targets(self, rows: Ints) -> tuple[torch.Tensor, torch.Tensor]:
@@ -108,10 +106,56 @@ class TextData:
         return torch.from_numpy(self.Y[rows]).float(), torch.from_numpy(self.mask[rows]).float()
 
 
-def new_head(n_heads: int, n_labels: int, width: int, dropout: float) -> torch.nn.Module:
+def known_states(precision: str, run: Run) -> dict[str, torch.Tensor]:
+    """Return the states of texts that fits keep for each other, by text, as read by a graph in that precision."""
+    return {} if run.shared is None else run.shared.setdefault(f"states in {precision}", {})
+
+
+def graph_reader(states: Callable[[Sequence[Window]], Sequence[Singles]]) -> Read:
+    """Return what reads windows with a graph."""
+
+    def read(windows: Sequence[Window]) -> list[torch.Tensor]:
+        import torch
+
+        return [torch.from_numpy(own) for own in states(windows)]
+
+    return read
+
+
+def torch_reader(encoder: Any, special: tuple[int, int, int], *, half: bool) -> Read:  # noqa: ANN401 - of `exoclass.encoder.states_of`
+    """Return what reads windows with an encoder as it is then, in bfloat16 if wanted; the states are single precision.
+
+    Parameters
+    ----------
+    special
+        Ids of the first, the last and the padding token.
+    """
+
+    def read(windows: Sequence[Window]) -> list[torch.Tensor]:
+        import torch
+
+        found: list[torch.Tensor] = [torch.zeros(0)] * len(windows)
+        for batch in batches(windows, BATCH_TOKENS):
+            ids, mask = padded([windows[number] for number in batch], *special)
+            with torch.autocast("cpu", torch.bfloat16, enabled=half):
+                states = encoder(torch.from_numpy(ids), torch.from_numpy(mask)).float()
+            lengths = mask.sum(axis=1)  # the first and the last token stand for no characters
+            for place, number in enumerate(batch):
+                found[number] = states[place, 1 : lengths[place] - 1]
+        return found
+
+    return read
+
+
+def new_head(n_heads: int, n_labels: int, width: int, dropout: float, *, half: bool = False) -> torch.nn.Module:
     """Return a head that knows nothing; states of texts, each (n_tokens, width), in; (n, n_heads, n_labels) out.
 
     Each head leaves out other parts of the states while it learns, so that they learn different things.
+
+    Parameters
+    ----------
+    half
+        Multiply in bfloat16 while it learns: half the time, where the processor has it.
     """
     import torch
 
@@ -129,9 +173,14 @@ def new_head(n_heads: int, n_labels: int, width: int, dropout: float) -> torch.n
             weights = torch.stack([self.queries, self.values]) / self.scale  # type: ignore[operator]  # nn.Module hides its kind
             if self.training and dropout:
                 weights = weights * ((torch.rand(n_heads, 1, width) >= dropout) / (1 - dropout))
-            rows = weights.reshape(-1, width)
-            found = torch.cat(states) @ rows.T - rows @ self.mean  # type: ignore[operator]  # as above
-            by_text = torch.split(found, [len(state) for state in states])
+            kind = torch.bfloat16 if half and self.training else torch.float32
+            rows = weights.reshape(-1, width).to(kind)
+            # One text after the other, which stays in the cache; and from one half precision to another would be slow.
+            lengths = [len(state) for state in states]
+            rest = torch.zeros(-sum(lengths) % EVEN, width, dtype=kind)
+            read = torch.cat([*(state.float().to(kind) for state in states), rest])
+            found = (read @ rows.T).float() - rows.float() @ self.mean  # type: ignore[operator]  # as above
+            by_text = torch.split(found, [*lengths, len(rest)])[:-1]
             pairs = (own.chunk(2, dim=1) for own in by_text)  # what is looked for, and what is made of it
             sums = [(attention.softmax(dim=0) * value).sum(dim=0) for attention, value in pairs]
             return torch.stack(sums).reshape(-1, n_heads, n_labels) + self.bias
@@ -169,6 +218,17 @@ def fit_mean_head(head: Any, means: torch.Tensor, loss: Callable[[torch.Tensor],
         head.mean.copy_(mean)
         head.values.copy_((weight * head.scale / spread).expand_as(head.values))
         head.bias.copy_(bias.expand_as(head.bias))
+
+
+def settle_constant_labels(head: Any, Y: Bools, mask: Bools) -> None:  # noqa: ANN401 - of `new_head`
+    """Let the head say "never" of a label without a positive, and "always" of one without a negative."""
+    import torch
+
+    positives, negatives = (Y & mask).sum(axis=0) > 0, (~Y & mask).sum(axis=0) > 0
+    with torch.no_grad():
+        for column in np.flatnonzero(~(positives & negatives)):
+            head.values[:, column] = 0.0
+            head.bias[:, column] = -NEVER if positives[column] else NEVER
 
 
 def to_arrays(head: Any) -> LabelAttention:  # noqa: ANN401 - of `new_head`

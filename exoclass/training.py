@@ -205,10 +205,10 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), int(folds.max()) + 1
-    # PyTorch keeps all processors busy by itself, with threads that a copy of the process would not have. A fit may use
-    # what the folds do not.
+    # PyTorch keeps all processors busy by itself, with threads that a copy of this process would not have.
     workers = available() if config.backend == "tfidf" else 1
-    run = replace(run, shared={} if run.shared is None else run.shared, workers=workers if n + final == 1 else 1)
+    kept: dict[str, Any] = {}
+    run = replace(run, shared=kept if run.shared is None else run.shared, workers=1 if n + final > 1 else workers)
 
     def score(fold: int) -> tuple[Backend | None, Floats]:
         inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
@@ -223,6 +223,7 @@ def cross_scores(
         fit = partial(new_backend(config).fit, texts, Y, mask, single=single, run=run)
         steps.append(Step(f"fitting the final model on {len(corpus)} records", fit))
     found = shared(steps, workers=workers, progress=run.progress)
+    kept.clear()  # else the final model would hold on to it
     scores = np.zeros(Y.shape)
     for fold, (_, part) in enumerate(found[:n]):
         scores[folds == fold] = part

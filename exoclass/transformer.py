@@ -12,7 +12,8 @@ import tempfile
 import warnings
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -21,9 +22,10 @@ import numpy as np
 from exoclass.attention import LabelAttention, Singles
 from exoclass.backend import QUIET, Attribution, Bools, Floats, Ints, Run
 from exoclass.config import parse_config
+from exoclass.encoder import load_tokenizer
 from exoclass.errors import ConfigError, ModelError
-from exoclass.finetuning import TransformerConfig, finetune
-from exoclass.learning import READ_AT_ONCE, special_ids, to_arrays
+from exoclass.finetuning import Precision, TransformerConfig, finetune, split, tagger
+from exoclass.learning import READ_AT_ONCE, graph_reader, known_states, special_ids, to_arrays
 from exoclass.onnx_model import Graph, Parity, export, halve, parity
 from exoclass.processes import side_by_side
 from exoclass.quantising import quantise
@@ -40,6 +42,7 @@ _UNREADABLE = (
     *(OSError, EOFError, zipfile.BadZipFile, RecursionError),
     *(ValueError, LookupError, TypeError, ConfigError),
 )
+_Graphs = dict[Precision, tuple[bytes, Graph]]
 _NOTHING: Singles = np.zeros((0, 0), dtype=np.float32)
 _NOWHERE: Ints = np.zeros((0, 2), dtype=np.int64)
 
@@ -73,27 +76,42 @@ class TransformerBackend:
     def __init__(self, config: TransformerConfig) -> None:
         self.config = config
         self._recent: dict[str, tuple[Ints, Singles]] = {}
+        self._run = QUIET  # what it was fitted in: other folds may have read the texts that it is to score
         self.parity_: Parity | None = None
 
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Fine-tune, export and make small; see `exoclass.backend.Backend.fit`.
 
-        The graph stays in single precision, with a warning, if the small one fails the parity gate on the texts.
+        An encoder that stays as it is becomes a graph first, and the head learns from what this graph reads. The graph
+        stays in single precision, with a warning, if the small one fails the parity gate on the texts kept aside.
         """
-        tuned = finetune(texts, Y, mask, self.config, single=single, run=run)
-        self.tokenizer_, self.special_ = tuned.tokenizer.backend_tokenizer, special_ids(tuned.tokenizer)
-        self.head_ = to_arrays(tuned.model.head)
-        # An encoder that learns nothing is the same in all folds.
-        shared = {} if run.shared is None or self.config.encoder_epochs else run.shared
-        dev = list(tuned.dev)
-        if "graphs" not in shared:
-            learnt = np.setdiff1d(np.arange(len(texts)), dev)[:SHOWN]
-            shared["graphs"] = self._export(tuned.model.encoder, [texts[number] for number in learnt])
-        self._choose(shared["graphs"], [texts[number] for number in dev], Y[dev], mask[dev], single)
+        config, learns = self.config, bool(self.config.encoder_epochs)
+        dev, learnt = split(len(texts), config)
+        aside = [texts[number] for number in dev]
+        shown = [texts[number] for number in np.sort(learnt)[:SHOWN]]
+        tokenizer = load_tokenizer(config.base)
+        self.tokenizer_, self.special_ = tokenizer.backend_tokenizer, special_ids(tokenizer)
+        self._run = QUIET if learns else run
+        tune = partial(finetune, texts, Y, mask, single=single, run=run)
+        if learns:
+            tuned = tune(config)
+            graphs: _Graphs = self._export(tuned.model.encoder, shown)
+        else:  # it is the same in all folds
+            shared = {} if run.shared is None else run.shared
+            if "graphs" not in shared:
+                shared["graphs"] = self._export(tagger(config, Y.shape[1])[0].encoder, shown)
+            graphs = shared["graphs"]
+        for precision in graphs:
+            self._use(*graphs[precision], precision)
+            if not learns:
+                tuned = tune(replace(config, precision=precision), read=graph_reader(self._states))
+            self.head_ = to_arrays(tuned.model.head)
+            if precision == "fp32" or self._passes(graphs["fp32"], aside, Y[dev], mask[dev], single):
+                break
         return self
 
-    def _export(self, encoder: Any, texts: Sequence[str]) -> list[tuple[bytes, Graph]]:  # noqa: ANN401 - see `export`
-        """Return the encoder as a graph, and as a small one if one is wanted; the texts show what it has to bear."""
+    def _export(self, encoder: Any, texts: Sequence[str]) -> _Graphs:  # noqa: ANN401 - see `export`
+        """Return the encoder as a small graph, if one is wanted, and in "fp32"; the texts show what it has to bear."""
         with tempfile.TemporaryDirectory(prefix="exoclass-") as folder:
             exact, small = Path(folder, "exact.onnx"), Path(folder, "small.onnx")
             export(encoder, exact)
@@ -101,25 +119,25 @@ class TransformerBackend:
                 quantise(exact, small, [ids for _, ids in self._batches(self._cut(texts))])
             elif self.config.precision == "fp16":
                 halve(exact, small)
-            return [(path.read_bytes(), Graph(path)) for path in (exact, small) if path.exists()]
+            paths: dict[Precision, Path] = {self.config.precision: small} if small.exists() else {}
+            return {name: (path.read_bytes(), Graph(path)) for name, path in (paths | {"fp32": exact}).items()}
 
-    def _choose(
-        self, graphs: list[tuple[bytes, Graph]], texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int]
-    ) -> None:
-        """Use the small graph, if there is one and the parity gate allows it on these texts, the ones kept aside."""
-        self._use(*graphs[0], "fp32")
-        if len(graphs) == 1:
-            return
+    def _passes(
+        self, exact: tuple[bytes, Graph], texts: Sequence[str], Y: Bools, mask: Bools, single: Sequence[int]
+    ) -> bool:
+        """Return whether the parity gate allows the graph in use to stand for the exact one, on these texts."""
+        small = self._bytes, self.graph_, self.precision_
+        self._use(*exact, "fp32")
         before = self.scores(texts)
-        self._use(*graphs[1], self.config.precision)
+        self._use(*small)
         self.parity_ = parity(before, self.scores(texts), Y, mask, single)
         if not self.parity_.holds:
             warnings.warn(
-                f"weights in {self.config.precision} would shift a probability by {self.parity_.shift:.3f} and "
+                f"weights in {self.precision_} would shift a probability by {self.parity_.shift:.3f} and "
                 f"cost a label {100 * self.parity_.f1_loss:.1f} points of F1, so the model stays in fp32",
                 stacklevel=3,
             )
-            self._use(*graphs[0], "fp32")
+        return self.parity_.holds
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
@@ -197,11 +215,15 @@ class TransformerBackend:
         ]
 
     def _read_some(self, texts: Sequence[str]) -> list[tuple[Ints, Singles]]:
-        windows = self._cut(texts)
+        windows, known = self._cut(texts), known_states(self.precision_, self._run)
+        new = [window for window in windows if texts[window.text] not in known]
         spans = of_texts(windows, [window.spans for window in windows])
-        states = of_texts(windows, self._states(windows))
+        states = of_texts(new, self._states(new))
         where = [np.concatenate(spans.get(number, [_NOWHERE])) for number in range(len(texts))]
-        read = [np.concatenate(states.get(number, [_NOTHING])) for number in range(len(texts))]
+        read = [
+            known[text].float().numpy() if text in known else np.concatenate(states.get(number, [_NOTHING]))
+            for number, text in enumerate(texts)
+        ]
         return list(zip(where, side_by_side(self.head_.shares, read), strict=True))
 
     def _cut(self, texts: Sequence[str]) -> list[Window]:

@@ -13,12 +13,12 @@ import torch
 from conftest import tiny_transformer
 
 from exoclass import learning, transformer
-from exoclass.backend import Bools, Run
+from exoclass.backend import Bools, Floats, Run
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus
 from exoclass.errors import CorpusError, ModelError
-from exoclass.finetuning import TransformerConfig, finetune, tagger
-from exoclass.learning import TextData
+from exoclass.finetuning import TransformerConfig, Tuned, finetune, tagger
+from exoclass.learning import TextData, special_ids, torch_reader
 from exoclass.onnx_model import Parity
 from exoclass.taxonomy import Taxonomy
 from exoclass.training import TrainConfig, train
@@ -168,6 +168,19 @@ def test_a_classifier_with_it_is_trained_saved_and_predicts(
     assert [p.tags for p in again.predict(records)] == [p.tags for p in clf.predict(records)]
 
 
+def data_of(tuned: Tuned, texts: list[str], Y: Bools) -> TextData:
+    encoder = tuned.model.encoder
+    windows = cut(texts, tuned.tokenizer.backend_tokenizer, 16)
+    return TextData(
+        texts, windows, Y, Y, torch_reader(encoder, special_ids(tuned.tokenizer), half=False), encoder.width
+    )
+
+
+def scores_of(tuned: Tuned, texts: list[str], Y: Bools) -> Floats:
+    """Return what torch says."""
+    return np.asarray(data_of(tuned, texts, Y).scores(tuned.model.head, np.arange(len(texts))).mean(dim=1))
+
+
 def test_without_epochs_only_a_head_is_fitted_on_the_means(
     config: TransformerConfig, texts: list[str], Y: Bools
 ) -> None:
@@ -177,9 +190,7 @@ def test_without_epochs_only_a_head_is_fitted_on_the_means(
     assert {name for name in moved if "pooler" not in name} == {
         f"head.{part}" for part in ("values", "bias", "mean", "scale")
     }
-    data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
-    decided = data.scores(tuned.model, np.arange(len(texts))).mean(dim=1).argmax(dim=1).numpy()
-    assert (decided == Y.argmax(axis=1)).mean() > 0.9
+    assert (scores_of(tuned, texts, Y).argmax(axis=1) == Y.argmax(axis=1)).mean() > 0.9
 
 
 def test_a_head_learns_to_attend_while_the_encoder_stays(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
@@ -206,12 +217,12 @@ def test_the_layers_that_are_not_frozen_learn_after_the_head(
 
 def test_fits_that_share_encodings_read_no_text_twice(config: TransformerConfig, texts: list[str], Y: Bools) -> None:
     still, known = replace(config, epochs=12, encoder_epochs=0), dict[str, torch.Tensor]()
-    first = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
+    first = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states in fp32": known}))
     assert set(known) == set(texts)
-    again = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
+    again = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states in fp32": known}))
     assert torch.equal(first.model.head.queries, again.model.head.queries)
     known.update({text: torch.zeros_like(known[text]) for text in known})  # what is in them shows that they are read
-    other = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
+    other = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states in fp32": known}))
     assert not torch.equal(first.model.head.values, other.model.head.values)
 
 
@@ -226,11 +237,34 @@ def test_fits_share_the_graph_of_an_encoder_that_stays_as_it_is(
     assert not learning.shared  # an encoder that learns reads each text anew
 
 
+def test_a_head_learns_from_what_the_graph_reads_and_no_text_is_read_again(
+    config: TransformerConfig, texts: list[str], Y: Bools, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    run = Run(shared={})
+    backend = TransformerBackend(replace(config, encoder_epochs=0)).fit(texts, Y, np.ones_like(Y), run=run)
+    backend.save(tmp_path)
+    monkeypatch.setattr(backend.graph_, "states", None)
+    assert backend.scores(texts) == pytest.approx(TransformerBackend.load(tmp_path).scores(texts), abs=0.02)
+
+
+def test_where_the_gate_refuses_the_small_graph_the_head_learns_from_the_exact_one(
+    config: TransformerConfig, texts: list[str], Y: Bools, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    still = replace(config, epochs=2, encoder_epochs=0, head_penalty=10.0)
+    exact = TransformerBackend(still).fit(texts, Y, np.ones_like(Y))
+    monkeypatch.setattr(transformer, "parity", lambda *_: Parity(0.2, 0.0))
+    with pytest.warns(UserWarning, match="stays in fp32"):
+        refused = TransformerBackend(replace(still, precision="int8")).fit(texts, Y, np.ones_like(Y))
+    assert np.array_equal(refused.scores(texts), exact.scores(texts))
+    monkeypatch.setattr(transformer, "parity", lambda *_: Parity(0.0, 0.0))
+    small = TransformerBackend(replace(still, precision="int8")).fit(texts, Y, np.ones_like(Y))
+    assert not np.array_equal(small.head_.values, exact.head_.values)
+
+
 def test_a_text_without_a_word_has_states(config: TransformerConfig, Y: Bools) -> None:
-    model, tokenizer = tagger(config, 2)
-    data = TextData(["", "mice"], tokenizer, 16, Y[:2], Y[:2], {})
-    assert data.means(model.encoder, np.array([0])).tolist() == [[0.0] * 64]
-    assert data.means(model.encoder, np.array([1, 0])).shape == (2, 64)
+    data = data_of(Tuned(*tagger(config, 2)), ["", "mice"], Y[:2])
+    assert data.means(np.array([0])).tolist() == [[0.0] * 64]
+    assert data.means(np.array([1, 0])).shape == (2, 64)
 
 
 def test_layers_that_are_not_there_are_one_line(config: TransformerConfig) -> None:
@@ -243,8 +277,6 @@ def test_texts_beyond_what_fits_into_memory_are_read_anew(
 ) -> None:
     monkeypatch.setattr(learning, "MOST_KNOWN", 6400)
     still, known = replace(config, epochs=12, encoder_epochs=0), dict[str, torch.Tensor]()
-    tuned = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states": known}))
+    tuned = finetune(texts, Y, np.ones_like(Y), still, run=Run(shared={"states in fp32": known}))
     assert 0 < sum(state.numel() for state in known.values()) <= 6400
-    data = TextData(texts, tuned.tokenizer, 16, Y, np.ones_like(Y))
-    decided = data.scores(tuned.model, np.arange(len(texts))).mean(dim=1) > 0
-    assert (decided.numpy() == Y).mean() > 0.9
+    assert ((scores_of(tuned, texts, Y) > 0) == Y).mean() > 0.9
