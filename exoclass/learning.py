@@ -107,7 +107,11 @@ class TextData:
 
 
 def known_states(precision: str, run: Run) -> dict[str, torch.Tensor]:
-    """Return the states of texts that fits keep for each other, by text, as read by a graph in that precision."""
+    """Return the states of texts that fits of one configuration keep for each other, by text.
+
+    Graphs of different precision read differently, so each has its own. An encoder that is to learn is read by torch,
+    whatever graph it will become: its states serve the fits alone, never the scores (see `exoclass.transformer`).
+    """
     return {} if run.shared is None else run.shared.setdefault(f"states in {precision}", {})
 
 

@@ -205,7 +205,7 @@ def cross_scores(
             "Give it records of more papers, or set folds to 2 or more.",
         )
     single, n = _single(taxonomy), int(folds.max()) + 1
-    # PyTorch keeps all processors busy by itself, with threads that a copy of this process would not have.
+    # PyTorch keeps all processors busy with threads that a copy of this process lacks. A lone fit may use copies, too.
     workers = available() if config.backend == "tfidf" else 1
     kept: dict[str, Any] = {}
     run = replace(run, shared=kept if run.shared is None else run.shared, workers=1 if n + final > 1 else workers)

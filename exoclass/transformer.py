@@ -96,7 +96,7 @@ class TransformerBackend:
         if learns:
             tuned = tune(config)
             graphs: _Graphs = self._export(tuned.model.encoder, shown)
-        else:  # it is the same in all folds
+        else:  # the encoder is the same in all folds
             shared = {} if run.shared is None else run.shared
             if "graphs" not in shared:
                 shared["graphs"] = self._export(tagger(config, Y.shape[1])[0].encoder, shown)
