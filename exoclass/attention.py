@@ -48,6 +48,16 @@ class LabelAttention:
             and all(np.isfinite(array).all() for array in arrays)
         )
 
+    def keeping(self, columns: NDArray[np.bool_], other: LabelAttention) -> LabelAttention:
+        """Return this head with some columns, shape (n_labels,), as they are in another one."""
+        here, there = columns[None, :, None], columns[None, :]
+        return LabelAttention(
+            np.where(here, other.queries, self.queries),
+            np.where(here, other.values, self.values),
+            np.where(there, other.offsets, self.offsets),
+            np.where(columns, other.bias, self.bias),
+        )
+
     def shares(self, states: Singles) -> Singles:
         """Return what each token adds to the score of each label.
 

@@ -38,12 +38,17 @@ class Run:
         read twice: each family its own. None for a fit by itself.
     workers
         Processes that a fit may use: more than one only where no other fit runs beside it.
+    parent
+        A model of the same family and configuration to go on from: the fit takes its vocabulary or its encoder as they
+        are, and a column that is annotated in no text stays as it is there. A fold has none, since its vocabulary must
+        not know the texts it is to score; what it may take over, `Backend.reusable`, is among what is `shared`.
     """
 
     progress: Callable[[str], None] = lambda _: None
     work: Path | None = None
     shared: dict[str, Any] | None = None
     workers: int = 1
+    parent: Any = None  # a `Backend`, which cannot be named before it is
 
 
 QUIET = Run()
@@ -83,6 +88,12 @@ class Backend(Protocol):
     """What a fitted model depends on; their versions are told in its card."""
 
     def __init__(self, config: Any) -> None: ...  # noqa: ANN401 - of the class `Config`
+
+    def reusable(self) -> dict[str, Any] | None:
+        """Return what other fits of its configuration may take over, as `Run.shared` keeps it.
+
+        It has learnt nothing from labels; None if all that reads the texts has, so that no fit can go on from there.
+        """
 
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Learn one score per column.

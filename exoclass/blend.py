@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -58,11 +58,19 @@ class BlendBackend:
     def __init__(self, config: BlendConfig) -> None:
         self.config = config
 
+    def reusable(self) -> dict[str, Any] | None:
+        """Return what both members can share. With `max_doubt`, labels learnt anew change who reads a text: None."""
+        other = self.transformer_.reusable()
+        return None if other is None or self.config.max_doubt else self.tfidf_.reusable() | other
+
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Fit both members on the same texts; see `exoclass.backend.Backend.fit`."""
         self.single_ = tuple(single)
-        self.tfidf_ = TfidfBackend(self.config.tfidf).fit(texts, Y, mask, single=single, run=run)
-        self.transformer_ = TransformerBackend(self.config.transformer).fit(texts, Y, mask, single=single, run=run)
+        one = other = run
+        if run.parent is not None:
+            one, other = replace(run, parent=run.parent.tfidf_), replace(run, parent=run.parent.transformer_)
+        self.tfidf_ = TfidfBackend(self.config.tfidf).fit(texts, Y, mask, single=single, run=one)
+        self.transformer_ = TransformerBackend(self.config.transformer).fit(texts, Y, mask, single=single, run=other)
         return self
 
     def scores(self, texts: Sequence[str]) -> Floats:

@@ -81,6 +81,12 @@ class Calibrator:
             setattr(self, name + "_", getattr(self, name + "_").round(6))
         return self
 
+    def keep(self, columns: Bools, other: Calibrator) -> Self:
+        """Take what another one has learnt of some columns, shape (n_labels,): all or none of a single-label axis."""
+        for name in _LEARNED:
+            getattr(self, name + "_")[columns] = getattr(other, name + "_")[columns]
+        return self
+
     def probabilities(self, scores: Floats) -> Floats:
         """Return calibrated probabilities, shape (n, n_labels); rows of a single-label axis add up to one."""
         logits = scores * self.slopes_ + self.offsets_

@@ -21,6 +21,7 @@ from exoclass.manifest import new_folder, verify
 from exoclass.modelcard import model_card
 from exoclass.records import Decision, Evidence, Prediction, Record, Tag
 from exoclass.taxonomy import Taxonomy, parse_taxonomy
+from exoclass.unseen import Unseen
 from exoclass.versions import resolve
 
 SCHEMA = 1
@@ -82,6 +83,8 @@ class Classifier:
         Stored as given.
     name, digest
         Name of the model and the sha256 of its manifest; the digest is empty until the model is saved.
+    unseen
+        What models that had not seen them said of the papers it was trained on, if that was kept.
 
     Examples
     --------
@@ -101,6 +104,7 @@ class Classifier:
         *,
         name: str = "unsaved",
         digest: str = "",
+        unseen: Unseen | None = None,
     ) -> None:
         self.backend = backend
         self.taxonomy = taxonomy
@@ -108,6 +112,7 @@ class Classifier:
         self.metadata = metadata
         self.name = name
         self.digest = digest
+        self.unseen = unseen
 
     @property
     def id(self) -> str:
@@ -194,6 +199,8 @@ class Classifier:
         target = Path(folder)
         with new_folder(target, force=force) as draft:
             self.backend.save(draft)
+            if self.unseen is not None:
+                self.unseen.save(draft)
             content = {
                 "schema": SCHEMA,
                 "name": name or target.name,
@@ -256,7 +263,10 @@ class Classifier:
         fields = {name: content[name] for name in Metadata.__dataclass_fields__}
         metadata = Metadata(**(fields | {"trained_on": tuple(fields["trained_on"])}))
         backend = load_backend(metadata.backend).load(folder)
-        return cls(backend, wanted or own, calibrator, metadata, name=str(content["name"]), digest=digest)
+        unseen = Unseen.load(folder, len(own.ids))
+        return cls(
+            backend, wanted or own, calibrator, metadata, name=str(content["name"]), digest=digest, unseen=unseen
+        )
 
 
 def find_model(model: str | Path) -> Path:

@@ -139,16 +139,6 @@ class Corpus(Sequence[LabeledRecord]):
         """Return the fold of each record, shape (n,), by a hash of its group: it stays when records are added."""
         return np.array([int(fraction(f"{seed}:{item.group}") * n_folds) for item in self.items], dtype=np.int64)
 
-    def folds_of(self, rows: Sequence[int], n_folds: int) -> Ints:
-        """Return the fold of the papers of some records, -1 for the others, shape (n,).
-
-        There are as few folds as are no larger than a share of ``1 / n_folds`` of all papers.
-        """
-        papers = dict.fromkeys(self.items[row].group for row in rows)
-        needed = -(-len(papers) * n_folds // len({item.group for item in self.items}))
-        dealt = {paper: number % needed for number, paper in enumerate(papers)}
-        return np.array([dealt.get(item.group, -1) for item in self.items], dtype=np.int64)
-
 
 def read_labeled(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpus, list[Finding]]:
     """Read labelled files and return what could be used, and everything wrong or odd in them, in order.

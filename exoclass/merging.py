@@ -23,6 +23,8 @@ class Merged:
         New papers, and papers of which an older label gave way.
     conflicts
         What changed about the latter, for people.
+    changed
+        Labels that a paper to learn from has gained or lost.
     """
 
     train: Corpus
@@ -30,6 +32,7 @@ class Merged:
     added: int
     replaced: int
     conflicts: tuple[str, ...]
+    changed: frozenset[str]
 
 
 def read_new(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpus, list[Finding]]:
@@ -74,6 +77,7 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
         for name in names_of(item.record)
     }
     touched, conflicts, added = [], [], 0
+    changes: set[str] = set()
     tested = {item.group for item in held_out}
     for item in new:
         found = next((place[name] for name in names_of(item.record) if name in place), None)
@@ -84,11 +88,14 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
                 held_out.append(replace(item, split="test"))
             else:
                 learnt.append(replace(item, split="train"))  # never a paper for the test split, which is frozen
+                changes |= _positives(item)
             continue
         part, row = found
+        old, part[row] = part[row], _renewed(part[row], item, taxonomy)
         if part is held_out:
             touched.append(item)
-        old, part[row] = part[row], _renewed(part[row], item, taxonomy)
+        else:
+            changes |= _positives(old) ^ _positives(part[row])
         if changed := sorted((old.labels ^ part[row].labels) | (old.unsure ^ part[row].unsure)):
             conflicts.append(
                 f"{item.record.key}: {', '.join(changed)} differ; the new label of {item.record.source} holds"
@@ -101,7 +108,11 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
             "Leave them out, or change what is tested on with --new-test-split.",
         )
     replaced = len(new) - added
-    return Merged(Corpus(tuple(learnt)), Corpus(tuple(held_out)), added, replaced, tuple(conflicts))
+    return Merged(Corpus(tuple(learnt)), Corpus(tuple(held_out)), added, replaced, tuple(conflicts), frozenset(changes))
+
+
+def _positives(item: LabeledRecord) -> frozenset[str]:
+    return item.labels - item.unsure
 
 
 def _renewed(old: LabeledRecord, new: LabeledRecord, taxonomy: Taxonomy) -> LabeledRecord:

@@ -103,9 +103,12 @@ def _lineage(lineage: dict[str, Any]) -> str:
     if not lineage:
         return ""
     files = ", ".join(f"`{name}`" for name in lineage["files"])
+    kept = lineage.get("kept", ())
     return (
         f"\nRetrained from `{lineage['parent']}` with {lineage['new_records']} new records ({files}); "
-        f"{lineage['replaced']} of them took the place of older labels of the same paper.\n"
+        f"{lineage['replaced']} of them took the place of older labels of the same paper."
+        + (f" As there, since no paper gained or lost them: {', '.join(kept)}." if kept else "")
+        + "\n"
     )
 
 

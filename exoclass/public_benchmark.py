@@ -17,7 +17,7 @@ from exoclass.calibration import YES, AxisColumns, CalibrationConfig, Calibrator
 from exoclass.config import load_config, shipped
 from exoclass.errors import ConfigError, InputError
 from exoclass.readers.rows import read_rows
-from exoclass.training import TrainConfig, new_backend
+from exoclass.trainconfig import TrainConfig, new_backend
 
 BLEND = "blend"
 SPLITS = ("train", "dev", "test")

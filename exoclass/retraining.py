@@ -16,16 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from exoclass import checkpoints
-from exoclass.backend import Bools, Floats, Run
+from exoclass.backend import Floats, Run
 from exoclass.batch import atomic_output
 from exoclass.calibration import YES
 from exoclass.classifier import Classifier, axis_columns, find_model
 from exoclass.corpus import Corpus, names_of, to_row
 from exoclass.errors import CorpusError, ModelError
 from exoclass.gate import Limits, Scored, Verdict, contradicted, judge, suspicious
+from exoclass.keeping import start_from, unseen_scores
 from exoclass.merging import Merged, merge
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, cross_scores, seen_in_training, train
+from exoclass.trainconfig import TrainConfig
+from exoclass.training import score_held_out, seen_in_training, train
 from exoclass.versions import Family
 
 _TURNS, _LONG_ENOUGH = 5, 1.0
@@ -46,6 +48,8 @@ class Retrained:
         Cases that once went wrong and that the challenger gets wrong though the champion does not.
     reasons
         Why the champion stays; empty if the challenger was promoted.
+    kept
+        Labels that are in the challenger as they are in the champion.
     """
 
     champion: int
@@ -55,6 +59,7 @@ class Retrained:
     contradicted: tuple[int, int, float]
     regressions: tuple[str, ...]
     reasons: tuple[str, ...]
+    kept: tuple[str, ...]
     seconds: float
 
     @property
@@ -74,6 +79,7 @@ def retrain(
     regression: Path | None = None,
     new_test_split: bool = False,
     trust: bool = False,
+    afresh: bool = False,
     progress: Callable[[str], None] = lambda _: None,
 ) -> Retrained:
     """Train a challenger on the base set with new labels, and promote it if the gate holds.
@@ -91,6 +97,9 @@ def retrain(
         ``regression.jsonl`` of the family, if it is there.
     trust
         Believe new labels that contradict the champion more often than held-out ones do.
+    afresh
+        Learn all labels anew, and with them the vocabulary, or the encoder where it learns; else those that no paper
+        has gained or lost stay as they are (see `exoclass.keeping`), unless the base set has changed.
 
     Raises
     ------
@@ -112,32 +121,41 @@ def retrain(
             raise CorpusError(
                 "the base set has no held-out papers to judge by", "Freeze some with `exoclass data split`."
             )
-        _check_base(champion, known, merged.test, progress)
+        learnt = known.select("train", "dev")
+        same_base = _check_base(champion, learnt, merged.test, progress)
         number = family.next_number()
         run = Run(progress, family.unfinished, shared={})
+        unseen = unseen_scores(champion, learnt, new, run)
+        start = start_from(champion, merged, new, unseen) if same_base and not afresh else None
+        kept = () if start is None else tuple(np.array(taxonomy.ids)[start.kept].tolist())
+        if kept:
+            progress(f"{len(taxonomy.ids) - len(kept)} labels are learnt anew, {len(kept)} stay as they are")
         challenger, _ = train(
-            merged.train, taxonomy, _config_of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
-            test=merged.test, run=run,
+            merged.train, taxonomy, TrainConfig.of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
+            start=start, run=run,
         )  # fmt: skip
+        progress(f"comparing v{number} with v{champion_number} on {len(merged.test):,} held-out records")
+        (before, old_seconds), (after, new_seconds) = _timed((champion, challenger), merged.test.texts)
+        score_held_out(challenger, merged.test, after)
         challenger.metadata = replace(
             challenger.metadata,
             lineage={
                 "parent": champion.id, "parent_digest": champion.digest, "files": list(files),
                 "new_records": len(new), "replaced": merged.replaced, "new_sha256": new.fingerprint,
+                "kept": list(kept),
             },
         )  # fmt: skip
         _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them
         challenger.save_pretrained(family.path(number), name=f"{family.folder.name}-v{number}")
-        progress(f"comparing v{number} with v{champion_number} on {len(merged.test):,} held-out records")
         Y, mask = merged.test.binarize(taxonomy)
-        folders = (family.path(champion_number), family.path(number))
-        before, after = _scored((champion, challenger), folders, merged.test.texts)
         verdict = judge(
-            ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask, champion=before, challenger=after,
+            ids=taxonomy.ids, axes=axis_columns(taxonomy), Y=Y, mask=mask,
+            champion=_scored(champion, before, old_seconds, family.path(champion_number)),
+            challenger=_scored(challenger, after, new_seconds, family.path(number)),
             limits=limits or Limits(),
         )  # fmt: skip
-        found = _doubtful(champion, new, known, run)
-        doubted, p = suspicious(found, contradicted(before.probs, Y, mask))
+        found = contradicted(champion.calibrator.probabilities(unseen), *new.binarize(taxonomy))
+        doubted, p = suspicious(found, contradicted(before, Y, mask))
         doubt = (int(found.sum()), len(new), p)
         regressions = _regressions(champion, challenger, regression or family.regression, taxonomy)
         reasons = list(verdict.reasons)
@@ -151,7 +169,7 @@ def retrain(
             family.promote(number)
         checkpoints.clear(family.unfinished)
     return Retrained(
-        champion_number, number, merged, verdict, doubt, regressions, tuple(reasons), time.monotonic() - begun
+        champion_number, number, merged, verdict, doubt, regressions, tuple(reasons), kept, time.monotonic() - begun
     )
 
 
@@ -167,24 +185,21 @@ def _found(family: Family, model: Path) -> None:
     family.promote(1)
 
 
-def _check_base(champion: Classifier, known: Corpus, test: Corpus, progress: Callable[[str], None]) -> None:
-    """Refuse held-out papers that the champion has learnt from, and say if its base set was another one."""
+def _check_base(champion: Classifier, learnt: Corpus, test: Corpus, progress: Callable[[str], None]) -> bool:
+    """Refuse held-out papers that the champion has learnt from; return whether its base set is still the same."""
     if seen := seen_in_training(champion, test):
         raise CorpusError(
             f"{champion.name} has learnt from {seen} of the {len(test)} held-out papers, so no challenger can be "
             "compared with it",
             "Begin the family with a model that was trained without them.",
         )
-    learnt = known.select("train", "dev")
-    if learnt.fingerprint != champion.metadata.corpus.get("sha256"):
-        progress(
-            f"the base set is not what {champion.name} was trained on: {len(learnt):,} records to learn from, "
-            f"{champion.metadata.corpus.get('records', 0):,} then"
-        )
-
-
-def _config_of(champion: Classifier) -> TrainConfig:
-    return TrainConfig.parse(champion.metadata.config, f"the configuration of {champion.name}")
+    if same := learnt.fingerprint == champion.metadata.corpus.get("sha256"):
+        return same
+    progress(
+        f"the base set is not what {champion.name} was trained on, so all labels are learnt anew: {len(learnt):,} "
+        f"records to learn from, {champion.metadata.corpus.get('records', 0):,} then"
+    )
+    return same
 
 
 def _joined(merged: Merged) -> Corpus:
@@ -202,8 +217,8 @@ def _remember(family: Family, number: int, earlier: Corpus, new: Corpus, taxonom
         out.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
 
 
-def _scored(both: tuple[Classifier, Classifier], folders: tuple[Path, Path], texts: list[str]) -> list[Scored]:
-    """Return what two models say of the held-out texts, and what they cost.
+def _timed(both: tuple[Classifier, Classifier], texts: list[str]) -> list[tuple[Floats, float]]:
+    """Return what two models say of the held-out texts, shape (n, n_labels), and the seconds that each of these takes.
 
     Time is that of the processor, and the two take turns: what else the machine does must not decide.
     """
@@ -215,32 +230,12 @@ def _scored(both: tuple[Classifier, Classifier], folders: tuple[Path, Path], tex
             begun = time.process_time()
             probs.append(clf.probabilities(texts))
             spent.append(time.process_time() - begun)
-    scored = []
-    for clf, folder, said, spent in zip(both, folders, probs, times, strict=True):
-        size = sum(path.stat().st_size for path in folder.iterdir())
-        decided = clf.calibrator.decide(said, forced=True) == YES
-        scored.append(Scored(said, decided, min(spent) / len(texts), size))
-    return scored
+    return [(said, min(spent) / len(texts)) for said, spent in zip(probs, times, strict=True)]
 
 
-def _doubtful(champion: Classifier, new: Corpus, known: Corpus, run: Run) -> Bools:
-    """Return which new records, shape (n,), contradict the champion.
-
-    Of a paper it has learnt from, the champion knows the old label by heart and would contradict every correction; so
-    these are scored by models that have not seen them.
-    """
-    Y, mask = new.binarize(champion.taxonomy)
-    probs = champion.probabilities(new.texts)
-    learnt = known.select("train", "dev")
-    place = {name: row for row, item in enumerate(learnt) for name in names_of(item.record)}
-    rows = [next((place[name] for name in names_of(item.record) if name in place), -1) for item in new]
-    seen = np.flatnonzero(np.array(rows) >= 0)
-    if len(seen):
-        run.progress(f"scoring {len(seen):,} papers labelled anew by models that have not seen them")
-        known_as = [rows[row] for row in seen]
-        out_of_fold = cross_scores(learnt, champion.taxonomy, _config_of(champion), rows=known_as, run=run)
-        probs[seen] = champion.calibrator.probabilities(out_of_fold.scores[known_as])
-    return contradicted(probs, Y, mask)
+def _scored(clf: Classifier, probs: Floats, seconds: float, folder: Path) -> Scored:
+    size = sum(path.stat().st_size for path in folder.iterdir())
+    return Scored(probs, clf.calibrator.decide(probs, forced=True) == YES, seconds, size)
 
 
 def _regressions(

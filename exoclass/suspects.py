@@ -17,9 +17,10 @@ from exoclass.backend import Run
 from exoclass.classifier import axis_columns
 from exoclass.corpus import Corpus
 from exoclass.evidence import explain, sentences
+from exoclass.out_of_fold import calibrated_folds, cross_scores
 from exoclass.records import Evidence
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, calibrated_folds, cross_scores
+from exoclass.trainconfig import TrainConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,19 @@ class TermCounts(ABC):
                 self._rows[text] = numbers.astype(np.int64), counted.astype(np.float64)
         return [self._rows[text] for text in texts]
 
+    def features(self, texts: Sequence[str], vocabulary: Sequence[str]) -> list[Row]:
+        """Return what each text holds of a vocabulary, the numbers of terms being their places in it."""
+        feature = {term: number for number, term in enumerate(vocabulary)}
+        rows = self.rows(texts)
+        place = np.array([feature.get(term, -1) for term in self.terms], dtype=np.int64)
+        found = []
+        for numbers, often in rows:
+            features = place[numbers]
+            kept = features >= 0
+            order = np.argsort(features[kept])
+            found.append((features[kept][order], often[kept][order]))
+        return found
+
     @abstractmethod
     def _read(self, words: list[str], title: int) -> tuple[Ints, Ints]:
         """Return the numbers of all terms, and of those that begin in the first `title` words."""

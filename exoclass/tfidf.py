@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -83,22 +83,25 @@ class TfidfBackend:
         """Learn vocabulary, idf and coefficients; see `exoclass.backend.Backend.fit`."""
         from scipy.sparse import csr_matrix
 
-        config = self.config
+        config, parent = self.config, run.parent
         counted = {} if run.shared is None else run.shared
-        vocabularies, idfs, blocks = [], [], []
-        for kind, sizes, limit in (
-            (WordCounts, config.word_ngrams, config.max_word_features),
-            (CharCounts, config.char_ngrams, config.max_char_features),
-        ):
-            counts = counted.setdefault(kind.__name__, kind(sizes, config.title_weight))
-            rows = counts.rows(texts)
-            terms, idf, place = _vocabulary(counts.terms, rows, config, limit)
-            vocabularies.append(terms)
-            idfs.append(idf)
-            blocks.append([_placed(row, place) for row in rows])
-        words, chars = vocabularies
-        self.lexicon_ = Lexicon(words, chars, config.char_ngrams, config.title_weight)
-        self.idf_ = np.concatenate(idfs)
+        counts = [
+            counted.setdefault(kind.__name__, kind(sizes, config.title_weight))
+            for kind, sizes in ((WordCounts, config.word_ngrams), (CharCounts, config.char_ngrams))
+        ]
+        if parent is None:
+            limits = (config.max_word_features, config.max_char_features)
+            learnt = [
+                _vocabulary(one.terms, one.rows(texts), limit, config)
+                for one, limit in zip(counts, limits, strict=True)
+            ]
+            (words, chars), idfs = zip(*learnt, strict=True)
+            self.lexicon_ = Lexicon(words, chars, config.char_ngrams, config.title_weight)
+            self.idf_ = np.concatenate(idfs)
+        else:
+            self.lexicon_, self.idf_ = parent.lexicon_, parent.idf_
+            words, chars = self.lexicon_.word_vocabulary, self.lexicon_.char_vocabulary
+        blocks = [one.features(texts, terms) for one, terms in zip(counts, (words, chars), strict=True)]
         pairs = [(row, (features + len(words), often)) for row, (features, often) in zip(*blocks, strict=True)]
         values = [self._values(pair) for pair in pairs]
         X = csr_matrix(
@@ -122,7 +125,14 @@ class TfidfBackend:
         # Half precision halves the model on disk; rounding before calibration keeps what is saved what was measured.
         self.weights_ = np.stack([weights for weights, _ in fitted], axis=1).astype(np.float16).astype(np.float32)
         self.intercepts_ = np.array([intercept for _, intercept in fitted])
+        if parent is not None:
+            kept = ~mask.any(axis=0)
+            self.weights_[:, kept], self.intercepts_[kept] = parent.weights_[:, kept], parent.intercepts_[kept]
         return self
+
+    def reusable(self) -> dict[str, Any]:
+        """Return nothing: even the vocabulary is learnt from texts. A fit can go on from here all the same."""
+        return {}
 
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
@@ -260,13 +270,8 @@ def _ratio_scale(inside: Ints, frequency: Ints, n_positives: int, n: int, streng
     return scale
 
 
-def _vocabulary(
-    terms: Sequence[str], rows: Sequence[Row], config: TfidfConfig, limit: int
-) -> tuple[list[str], Floats, Ints]:
-    """Return the terms kept in alphabetical order, their idf, smoothed as scikit-learn does, and where each term went.
-
-    The places, shape (n_terms,), are -1 for terms that are not kept.
-    """
+def _vocabulary(terms: Sequence[str], rows: Sequence[Row], limit: int, config: TfidfConfig) -> tuple[list[str], Floats]:
+    """Return at most `limit` terms in alphabetical order, and their idf, smoothed as scikit-learn does."""
     frequency = np.bincount(np.concatenate([numbers for numbers, _ in rows]), minlength=len(terms))
     chosen = np.flatnonzero((frequency >= config.min_df) & (frequency <= config.max_df * len(rows)))
     if not len(chosen):
@@ -276,17 +281,6 @@ def _vocabulary(
         )
     often = frequency.tolist()
     most = sorted(chosen.tolist(), key=lambda number: (-often[number], terms[number]))[:limit]
-    kept = np.array(sorted(most, key=terms.__getitem__), dtype=np.int64)
-    place = np.full(len(terms), -1, dtype=np.int64)
-    place[kept] = np.arange(len(kept))
+    kept = sorted(most, key=terms.__getitem__)
     idf = (np.log((1 + len(rows)) / (1 + frequency[kept])) + 1).astype(np.float32).astype(np.float64)
-    return [terms[number] for number in kept.tolist()], idf, place
-
-
-def _placed(row: Row, place: Ints) -> Row:
-    """Return the features of a text in rising order and how often each counts."""
-    numbers, often = row
-    features = place[numbers]
-    kept = features >= 0
-    order = np.argsort(features[kept])
-    return features[kept][order], often[kept][order]
+    return [terms[number] for number in kept], idf

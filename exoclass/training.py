@@ -2,91 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, make_dataclass, replace
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from exoclass.backend import QUIET, Backend, Bools, Floats, Run
-from exoclass.calibration import REVIEW, YES, AxisColumns, CalibrationConfig, Calibrator
+from exoclass.backend import QUIET, Bools, Floats, Run
+from exoclass.calibration import REVIEW, YES, Calibrator
 from exoclass.classifier import Classifier, Metadata, axis_columns, load_backend
-from exoclass.config import parse_config, read_toml, shipped
 from exoclass.corpus import Corpus
-from exoclass.errors import ConfigError, CorpusError, ModelError
+from exoclass.errors import CorpusError
 from exoclass.metrics import EvaluationReport, evaluate_arrays
-from exoclass.processes import Step, available, shared
+from exoclass.out_of_fold import OutOfFold, Start, calibrated_folds, cross_scores
 from exoclass.report import to_json, to_markdown
 from exoclass.taxonomy import Taxonomy
+from exoclass.trainconfig import TrainConfig
+from exoclass.unseen import Unseen, paper_digest
 
 MIN_RECORDS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class ValidationConfig:
-    """How out-of-fold predictions are made."""
-
-    folds: int
-    seed: int
-
-
-@dataclass(frozen=True, slots=True)
-class TrainConfig:
-    """The whole content of a training configuration file such as ``configs/tfidf.toml``.
-
-    In the file, the hyper-parameters of the backend stand in a table that has its name.
-    """
-
-    backend: str
-    model: Any
-    """Of the class `exoclass.backend.Backend.Config` of that backend."""
-    calibration: CalibrationConfig
-    validation: ValidationConfig
-
-    @classmethod
-    def load(cls, path: str | Path | None = None) -> TrainConfig:
-        """Read a configuration, by default the shipped one for TF-IDF; raises `ConfigError`."""
-        file = Path(path) if path is not None else shipped("configs/tfidf.toml")
-        return cls.parse(read_toml(file), str(file))
-
-    @classmethod
-    def parse(cls, values: dict[str, Any], file: str) -> TrainConfig:
-        """Build a configuration from parsed TOML, or from what `to_dict` gave; `file` is for messages."""
-        try:
-            kind = load_backend(str(values.get("backend"))).Config
-        except ModelError as error:
-            raise ConfigError(f"{file}: {error.cause}", error.remedy) from error
-        fields = {
-            "backend": str,
-            values["backend"]: kind,
-            "calibration": CalibrationConfig,
-            "validation": ValidationConfig,
-        }
-        found: Any = parse_config(values, make_dataclass("File", fields.items(), frozen=True), file)
-        return cls(found.backend, getattr(found, found.backend), found.calibration, found.validation)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the content as it stands in the file."""
-        values = asdict(self)
-        return {"backend": self.backend, self.backend: values.pop("model")} | values
-
-
-@dataclass(frozen=True, slots=True)
-class OutOfFold:
-    """Scores of records by models that have not seen their papers, shape (n, n_labels); folds, shape (n,), -1 for none.
-
-    `backends` are these models by fold, if they were to be kept, and `final` is one of all records, if it was wanted.
-    """
-
-    scores: Floats
-    folds: np.ndarray
-    backends: tuple[Backend, ...] = ()
-    final: Backend | None = None
 
 
 def train(
@@ -96,6 +30,7 @@ def train(
     *,
     command: str = "",
     test: Corpus | None = None,
+    start: Start | None = None,
     run: Run = QUIET,
 ) -> tuple[Classifier, list[EvaluationReport]]:
     """Fit, calibrate and evaluate a classifier.
@@ -108,6 +43,8 @@ def train(
         The command that was given, for the model card.
     test
         Held-out records; scored once, after everything is fixed.
+    start
+        A model to go on from instead of nothing: some of its labels stay as they are, to the last bit.
     run
         Whom to tell, and where a family that takes long keeps its checkpoints. The caller removes these once the
         model is saved.
@@ -128,12 +65,14 @@ def train(
         raise CorpusError(
             f"{len(corpus)} labelled records are too few to train on", f"Label at least {MIN_RECORDS}, of all scopes."
         )
-    out_of_fold = cross_scores(corpus, taxonomy, config, final=True, run=run)
+    out_of_fold = cross_scores(corpus, taxonomy, config, final=True, start=start, run=run)
     assert out_of_fold.final is not None
     reports = [_cross_validated(corpus, taxonomy, config, out_of_fold)]
     Y, mask = corpus.binarize(taxonomy)
     _warn_without_positives(taxonomy, Y & mask)
     calibrator = Calibrator(axis_columns(taxonomy), config.calibration).fit(out_of_fold.scores, Y, mask)
+    if start is not None:
+        calibrator.keep(start.kept, start.parent.calibrator)
     metadata = Metadata(
         backend=config.backend,
         config=config.to_dict(),
@@ -142,19 +81,37 @@ def train(
             "records": len(corpus),
             "groups": len({item.group for item in corpus}),
             "positives": _counted(taxonomy, corpus),
-            "held_out_positives": _counted(taxonomy, test) if test is not None else {},
         },
         packages={package: version(package) for package in load_backend(config.backend).packages},
         command=command,
-        trained_on=tuple(sorted({group_digest(item.group) for item in corpus})),
+        trained_on=tuple(sorted({paper_digest(item.group) for item in corpus})),
     )
-    clf = Classifier(out_of_fold.final, taxonomy, calibrator, metadata)
+    clf = Classifier(out_of_fold.final, taxonomy, calibrator, _telling(metadata, reports))
+    clf.unseen = Unseen.of(corpus.items, out_of_fold.scores)
     if test is not None and len(test):
         run.progress(f"scoring {len(test)} held-out records")
-        reports.append(evaluate(clf, test, name="held-out test split"))
-    told = {"reports": [to_json(report) for report in reports], "markdown": [to_markdown(report) for report in reports]}
-    clf.metadata = replace(metadata, evaluation=told)
+        reports.append(score_held_out(clf, test))
     return clf, reports
+
+
+def score_held_out(clf: Classifier, test: Corpus, probs: Floats | None = None) -> EvaluationReport:
+    """Score a classifier on held-out records, let it tell so in its metadata, and return the report.
+
+    `probs` are as for `evaluate`.
+    """
+    report = evaluate(clf, test, name="held-out test split", probs=probs)
+    counted = clf.metadata.corpus | {"held_out_positives": _counted(clf.taxonomy, test)}
+    clf.metadata = _telling(replace(clf.metadata, corpus=counted), [report])
+    return report
+
+
+def _telling(metadata: Metadata, reports: list[EvaluationReport]) -> Metadata:
+    """Return metadata that tell these reports after those they tell already."""
+    told = {
+        name: [*metadata.evaluation.get(name, []), *map(show, reports)]
+        for name, show in (("reports", to_json), ("markdown", to_markdown))
+    }
+    return replace(metadata, evaluation=told)
 
 
 def evaluate(
@@ -176,73 +133,7 @@ def evaluate(
 def seen_in_training(clf: Classifier, corpus: Corpus) -> int:
     """Return how many records of `corpus` are of papers the classifier was trained on."""
     known = set(clf.metadata.trained_on)
-    return sum(group_digest(item.group) in known for item in corpus)
-
-
-def cross_scores(
-    corpus: Corpus,
-    taxonomy: Taxonomy,
-    config: TrainConfig,
-    *,
-    keep: bool = False,
-    final: bool = False,
-    rows: Sequence[int] | None = None,
-    run: Run = QUIET,
-) -> OutOfFold:
-    """Return out-of-fold scores: each fold is scored by a model fitted on the others, which are kept if wanted.
-
-    The models do not depend on each other, so the processors share them; the result is the same to the last bit.
-
-    If `rows` are given, only the papers of these are scored, see `Corpus.folds_of`; the scores of the others are 0.
-    """
-    Y, mask = corpus.binarize(taxonomy)
-    texts = corpus.texts
-    n = config.validation.folds
-    folds = corpus.folds(n, config.validation.seed) if rows is None else corpus.folds_of(rows, n)
-    if n < 2 or len(np.unique(folds)) < 2:
-        raise CorpusError(
-            "all records are in one fold, so nothing is left to test on",
-            "Give it records of more papers, or set folds to 2 or more.",
-        )
-    single, n = _single(taxonomy), int(folds.max()) + 1
-    # PyTorch keeps all processors busy with threads that a copy of this process lacks. A lone fit may use copies, too.
-    workers = available() if config.backend == "tfidf" else 1
-    kept: dict[str, Any] = {}
-    run = replace(run, shared=kept if run.shared is None else run.shared, workers=1 if n + final > 1 else workers)
-
-    def score(fold: int) -> tuple[Backend | None, Floats]:
-        inside, outside = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        backend = new_backend(config)
-        if not len(outside):
-            return backend, np.zeros((0, Y.shape[1]))
-        backend.fit([texts[i] for i in inside], Y[inside], mask[inside], single=single, run=run)
-        return backend if keep else None, backend.scores([texts[i] for i in outside])
-
-    steps: list[Step[Any]] = [Step(f"cross-validation, fold {k + 1} of {n}", partial(score, k)) for k in range(n)]
-    if final:
-        fit = partial(new_backend(config).fit, texts, Y, mask, single=single, run=run)
-        steps.append(Step(f"fitting the final model on {len(corpus)} records", fit))
-    found = shared(steps, workers=workers, progress=run.progress)
-    kept.clear()  # else the final model would hold on to it
-    scores = np.zeros(Y.shape)
-    for fold, (_, part) in enumerate(found[:n]):
-        scores[folds == fold] = part
-    backends = tuple(backend for backend, _ in found[:n]) if keep else ()
-    return OutOfFold(scores, folds, backends, found[n] if final else None)
-
-
-def new_backend(config: TrainConfig) -> Backend:
-    """Return an unfitted backend of the configured kind."""
-    return load_backend(config.backend)(config.model)
-
-
-def group_digest(group: str) -> str:
-    """Return the short hash by which a model remembers a paper it was trained on."""
-    return hashlib.sha256(group.encode()).hexdigest()[:12]
-
-
-def _single(taxonomy: Taxonomy) -> list[int]:
-    return [column for axis in taxonomy.axes if axis.single for column in taxonomy.columns(axis.id)]
+    return sum(paper_digest(item.group) in known for item in corpus)
 
 
 def _cross_validated(
@@ -261,15 +152,6 @@ def _cross_validated(
         name=f"{config.validation.folds}-fold cross-validation grouped by paper",
         ids=taxonomy.ids, axes=axes, Y=Y, mask=mask, probs=probs, predicted=forced == YES, review=decided == REVIEW,
     )  # fmt: skip
-
-
-def calibrated_folds(
-    axes: Sequence[AxisColumns], config: TrainConfig, out_of_fold: OutOfFold, Y: Bools, mask: Bools
-) -> Iterator[tuple[Bools, Calibrator]]:
-    """Yield the rows of each fold, shape (n,), and a calibration fitted on the others."""
-    for fold in np.unique(out_of_fold.folds):
-        inside, outside = out_of_fold.folds != fold, out_of_fold.folds == fold
-        yield outside, Calibrator(axes, config.calibration).fit(out_of_fold.scores[inside], Y[inside], mask[inside])
 
 
 def _report(

@@ -79,13 +79,17 @@ class TransformerBackend:
         self._run = QUIET  # what it was fitted in: other folds may have read the texts that it is to score
         self.parity_: Parity | None = None
 
+    def reusable(self) -> dict[str, Any] | None:
+        """Return the graph, if the encoder in it stayed as it was; it has passed the gate."""
+        return None if self.config.encoder_epochs else {"graphs": {self.precision_: (self._bytes, self.graph_)}}
+
     def fit(self, texts: Sequence[str], Y: Bools, mask: Bools, *, single: Sequence[int] = (), run: Run = QUIET) -> Self:
         """Fine-tune, export and make small; see `exoclass.backend.Backend.fit`.
 
         An encoder that stays as it is becomes a graph first, and the head learns from what this graph reads. The graph
         stays in single precision, with a warning, if the small one fails the parity gate on the texts kept aside.
         """
-        config, learns = self.config, bool(self.config.encoder_epochs)
+        config, parent, learns = self.config, run.parent, bool(self.config.encoder_epochs)
         dev, learnt = split(len(texts), config)
         aside = [texts[number] for number in dev]
         shown = [texts[number] for number in np.sort(learnt)[:SHOWN]]
@@ -106,8 +110,12 @@ class TransformerBackend:
             if not learns:
                 tuned = tune(replace(config, precision=precision), read=graph_reader(self._states))
             self.head_ = to_arrays(tuned.model.head)
-            if precision == "fp32" or self._passes(graphs["fp32"], aside, Y[dev], mask[dev], single):
+            exact = graphs.get("fp32")
+            if exact is None or precision == "fp32" or self._passes(exact, aside, Y[dev], mask[dev], single):
                 break
+        if parent is not None:
+            self.parity_ = parent.parity_
+            self.head_ = self.head_.keeping(np.asarray(~mask.any(axis=0)), parent.head_)
         return self
 
     def _export(self, encoder: Any, texts: Sequence[str]) -> _Graphs:  # noqa: ANN401 - see `export`

@@ -23,7 +23,8 @@ from exoclass.finetuning import TransformerConfig
 from exoclass.library import Library
 from exoclass.records import Record
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, train
+from exoclass.trainconfig import TrainConfig
+from exoclass.training import train
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT / "data" / "exosome_therapy.jsonl"

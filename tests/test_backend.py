@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from conftest import TINY, tiny_transformer
 
-from exoclass.backend import Backend, Bools
+from exoclass.backend import Backend, Bools, Run
 from exoclass.blend import BlendBackend, BlendConfig
 from exoclass.classifier import _BACKENDS, load_backend
 from exoclass.errors import ModelError
-from exoclass.training import TrainConfig, new_backend
+from exoclass.trainconfig import TrainConfig, new_backend
 from exoclass.transformer import TransformerBackend
 
 MAKE: dict[str, Callable[[Path], Backend]] = {
@@ -25,6 +25,17 @@ MAKE: dict[str, Callable[[Path], Backend]] = {
         BlendConfig(1.0, 1.0, 2.0, TrainConfig.load(TINY).model, tiny_transformer(encoder, epochs=9, encoder_epochs=0))
     ),
 }
+
+GOES_ON: dict[str, Callable[[Path], Backend]] = {
+    "tfidf": MAKE["tfidf"],
+    "transformer": lambda encoder: TransformerBackend(
+        tiny_transformer(encoder, epochs=9, encoder_epochs=0, precision="int8")
+    ),
+    "blend": lambda encoder: BlendBackend(
+        BlendConfig(1.0, 1.0, 0.0, TrainConfig.load(TINY).model, tiny_transformer(encoder, epochs=9, encoder_epochs=0))
+    ),
+}
+"""Backends that a fit can go on from."""
 
 WORDS = {
     0: "wound closure skin collagen scar epidermis keratinocytes healed",
@@ -100,6 +111,33 @@ def test_it_is_a_backend_by_its_name(fitted: Backend) -> None:
 def test_fit_returns_the_backend_itself(make: Callable[[], Backend], material: Material) -> None:
     backend = make()
     assert backend.fit(material.texts, material.Y, material.mask) is backend
+
+
+@pytest.mark.parametrize("name", sorted(MAKE))
+def test_a_label_that_is_not_annotated_stays_as_in_the_parent_to_the_last_bit(
+    name: str, tiny_encoder: Path, material: Material, tmp_path: Path
+) -> None:
+    def saved(backend: Backend, folder: str) -> Backend:
+        (tmp_path / folder).mkdir()
+        backend.save(tmp_path / folder)
+        return type(backend).load(tmp_path / folder)
+
+    first = GOES_ON[name](tiny_encoder).fit(material.texts[:50], material.Y[:50], material.mask[:50])
+    parent = saved(first, "parent")
+    mask = material.mask.copy()
+    mask[:, 1] = False
+    run = Run(parent=parent, shared=parent.reusable())
+    child = saved(GOES_ON[name](tiny_encoder).fit(material.texts, material.Y, mask, run=run), "child")
+    before, after = (backend.scores(material.texts + ODD) for backend in (parent, child))
+    assert np.array_equal(before[:, 1], after[:, 1])
+    assert (before[:, [0, 2]] != after[:, [0, 2]]).any(axis=0).all()
+
+
+def test_no_fit_goes_on_from_an_encoder_that_has_learnt_or_where_labels_decide_who_reads(
+    tiny_encoder: Path, material: Material
+) -> None:
+    for name in ("transformer", "blend"):
+        assert MAKE[name](tiny_encoder).fit(material.texts, material.Y, material.mask).reusable() is None
 
 
 @pytest.mark.parametrize("n", [0, 1, 7])

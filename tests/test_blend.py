@@ -13,7 +13,7 @@ from conftest import TINY, tiny_transformer
 from exoclass.backend import Bools
 from exoclass.blend import BlendBackend, BlendConfig
 from exoclass.errors import ModelError
-from exoclass.training import TrainConfig
+from exoclass.trainconfig import TrainConfig
 
 FILLER = "vesicles were given to mice and the treated groups were studied for days"
 TEXTS = [f"{FILLER} {('collagen', 'melanoma')[row % 2]} {row % 7}" for row in range(40)]

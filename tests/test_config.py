@@ -14,7 +14,7 @@ from exoclass.config import parse_config, read_toml, shipped
 from exoclass.distilling import DistilConfig
 from exoclass.errors import ConfigError
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig
+from exoclass.trainconfig import TrainConfig
 from exoclass.warming import WarmUpConfig
 
 GOOD = TINY.read_text(encoding="utf-8")

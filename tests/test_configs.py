@@ -20,7 +20,7 @@ from exoclass.config import shipped
 from exoclass.distilling import DistilConfig
 from exoclass.public_benchmark import BenchmarkConfig
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig
+from exoclass.trainconfig import TrainConfig
 from exoclass.warming import WarmUpConfig
 
 CONFIGS = ROOT / "configs"

@@ -13,7 +13,7 @@ from conftest import DATA, TINY, Run
 from exoclass.corpus import Corpus, to_row
 from exoclass.suspects import find_suspects
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig
+from exoclass.trainconfig import TrainConfig
 
 DISEASES = ("neoplasms", "cardiovascular", "nervous_system")
 

@@ -26,7 +26,7 @@ from sklearn.linear_model import LogisticRegression
 from exoclass.backend import Run
 from exoclass.errors import CorpusError, ModelError
 from exoclass.tfidf import TfidfBackend, TfidfConfig
-from exoclass.training import TrainConfig
+from exoclass.trainconfig import TrainConfig
 
 TEXTS = [
     "Exosomes heal skin\nWounds of mice closed in 12 days. TGF-β fell; CO₂ was 5 %.",

@@ -19,18 +19,12 @@ from exoclass.classifier import METADATA, Classifier
 from exoclass.corpus import Corpus, LabeledRecord
 from exoclass.errors import CorpusError
 from exoclass.metrics import EvaluationReport
+from exoclass.out_of_fold import cross_scores
 from exoclass.report import to_json, to_markdown
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import (
-    MIN_RECORDS,
-    TrainConfig,
-    cross_scores,
-    evaluate,
-    group_digest,
-    new_backend,
-    seen_in_training,
-    train,
-)
+from exoclass.trainconfig import TrainConfig, new_backend
+from exoclass.training import MIN_RECORDS, evaluate, seen_in_training, train
+from exoclass.unseen import paper_digest
 
 
 def quietly(
@@ -60,7 +54,8 @@ import sys, warnings
 from pathlib import Path
 from exoclass.corpus import Corpus
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, train
+from exoclass.trainconfig import TrainConfig
+from exoclass.training import train
 warnings.simplefilter("ignore")
 data, config, folder = sys.argv[1:]
 taxonomy = Taxonomy.load()
@@ -232,27 +227,6 @@ def test_out_of_fold_scores_are_of_models_that_have_not_seen_the_paper(
         assert np.array_equal(found.scores[outside], backend.scores([part.texts[i] for i in outside]))
 
 
-def test_few_papers_are_scored_by_one_model_that_has_not_seen_them(
-    labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig
-) -> None:
-    part = labelled[:40]
-    found = cross_scores(part, taxonomy, tiny_config, rows=[3, 7], keep=True)
-    Y, mask = part.binarize(taxonomy)
-    inside = [row for row in range(40) if row not in {3, 7}]
-    single = taxonomy.columns("scope")
-    backend = new_backend(tiny_config).fit([part.texts[i] for i in inside], Y[inside], mask[inside], single=single)
-    assert len(found.backends) == 1
-    assert np.array_equal(found.scores[[3, 7]], backend.scores([part.texts[3], part.texts[7]]))
-    assert not found.scores[inside].any()
-
-
-def test_folds_of_some_papers_hold_no_more_than_a_share_and_all_records_of_a_paper(labelled: Corpus) -> None:
-    pairs = Corpus(tuple(replace(item, group=f"g{number // 2}") for number, item in enumerate(labelled[:40])))
-    folds = pairs.folds_of([0, 2, 4, 6, 8], 5)  # 5 of 20 papers, at most 4 in a fold
-    assert folds[:10].tolist() == [0, 0, 1, 1, 0, 0, 1, 1, 0, 0]
-    assert set(folds[10:].tolist()) == {-1}
-
-
 def test_records_of_one_paper_are_in_one_fold(labelled: Corpus, taxonomy: Taxonomy, tiny_config: TrainConfig) -> None:
     pairs = Corpus(tuple(replace(item, group=f"g{number // 2}") for number, item in enumerate(labelled[:40])))
     folds = cross_scores(pairs, taxonomy, tiny_config).folds
@@ -282,7 +256,7 @@ def test_papers_seen_in_training_are_known_after_loading(tiny_model: Path, label
 
 def test_a_model_does_not_tell_which_papers_it_was_trained_on(tiny_model: Path, labelled: Corpus) -> None:
     saved = json.loads((tiny_model / METADATA).read_text(encoding="utf-8"))
-    assert sorted({group_digest(item.group) for item in labelled}) == saved["trained_on"]
+    assert sorted({paper_digest(item.group) for item in labelled}) == saved["trained_on"]
     assert [group for group in saved["trained_on"] if len(group) != 12] == []
 
 

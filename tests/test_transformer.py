@@ -21,7 +21,8 @@ from exoclass.finetuning import TransformerConfig, Tuned, finetune, tagger
 from exoclass.learning import TextData, special_ids, torch_reader
 from exoclass.onnx_model import Parity
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, train
+from exoclass.trainconfig import TrainConfig
+from exoclass.training import train
 from exoclass.transformer import TransformerBackend
 from exoclass.windows import cut
 

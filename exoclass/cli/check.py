@@ -87,7 +87,7 @@ def _show_suspects(data: list[Path], taxonomy: Taxonomy, top: int, *, as_json: b
 
     from exoclass.corpus import Corpus
     from exoclass.suspects import find_suspects
-    from exoclass.training import TrainConfig
+    from exoclass.trainconfig import TrainConfig
 
     found = find_suspects(Corpus.load(data, taxonomy), taxonomy, TrainConfig.load(), top=top, progress=note)
     if as_json:

@@ -53,9 +53,15 @@ def retrain_cli(
     trust: Annotated[
         bool, typer.Option("--trust-labels", help="Believe new labels that contradict the champion unusually often.")
     ] = False,
+    afresh: Annotated[
+        bool,
+        typer.Option("--afresh", help="Learn all labels anew, and the vocabulary, not only what has changed."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a challenger on old and new labels, compare it with the champion, and promote it if it is no worse.
+
+    Labels that no paper has gained or lost stay as they are in the champion, to the last bit.
 
     \b
     Exits with 3 if the champion stays, and says why; the challenger is kept as a version either way.
@@ -71,7 +77,7 @@ def retrain_cli(
     result = retrain(
         files=files or [], family=family, base=base or [], library=library_path(library) if from_library else None,
         model=model, limits=Limits(margin, slowdown, calibration), regression=regression,
-        new_test_split=new_test_split, trust=trust,
+        new_test_split=new_test_split, trust=trust, afresh=afresh,
     )  # fmt: skip
     if as_json:
         print_json(to_json(result))
@@ -87,7 +93,7 @@ def retrain_cli(
 
 def retrain(
     *, files: list[Path], family: Path, base: list[Path], library: Path | None, model: str, limits: Any,  # noqa: ANN401
-    regression: Path | None, new_test_split: bool, trust: bool,
+    regression: Path | None, new_test_split: bool, trust: bool, afresh: bool,
 ) -> Retrained:  # fmt: skip
     """Read new labels, train on them, and return what came of it."""
     import json
@@ -112,7 +118,7 @@ def retrain(
     names = [file.name for file in files] + (["--from-library"] if library is not None else [])
     return retraining.retrain(
         new, family=kept, base=base or [shipped("data/exosome_therapy.jsonl")], model=model, files=names, limits=limits,
-        regression=regression, new_test_split=new_test_split, trust=trust, progress=note,
+        regression=regression, new_test_split=new_test_split, trust=trust, afresh=afresh, progress=note,
     )  # fmt: skip
 
 
@@ -132,6 +138,8 @@ def _show(result: Retrained) -> None:
         f"{len(merged.test):,} held out")  # fmt: skip
     for conflict in merged.conflicts:
         say(f"  {conflict}")
+    if result.kept:
+        say(f"as in v{result.champion}, since no paper gained or lost them: {', '.join(result.kept)}")
     say(f"\n{'held-out F1':<36} {f'v{result.champion}':>6} {f'v{result.challenger}':>6}   gain (95 % interval)")
     for found in verdict.axes:
         say(_line(found))
@@ -160,5 +168,6 @@ def to_json(result: Retrained) -> dict[str, Any]:
         "champion": result.champion, "challenger": result.challenger, "promoted": result.promoted,
         "reasons": list(result.reasons), "added": result.merged.added, "replaced": result.merged.replaced,
         "conflicts": list(result.merged.conflicts), "contradicted": list(result.contradicted),
-        "regressions": list(result.regressions), "seconds": round(result.seconds, 1), "verdict": asdict(result.verdict),
+        "regressions": list(result.regressions), "kept": list(result.kept),
+        "seconds": round(result.seconds, 1), "verdict": asdict(result.verdict),
     }  # fmt: skip

@@ -59,11 +59,12 @@ def train(
     from exoclass.backend import Run
     from exoclass.corpus import Corpus
     from exoclass.manifest import check_target
+    from exoclass.trainconfig import TrainConfig
 
     check_target(out, force=force)  # said now, not after minutes of training
     labels = load_taxonomy(taxonomy)
     corpus = Corpus.load(data, labels)
-    settings = training.TrainConfig.load(config)
+    settings = TrainConfig.load(config)
     work = Path(f"{out}.part")
     clf, reports = training.train(
         corpus if use_all else corpus.select("train", "dev"),

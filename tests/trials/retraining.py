@@ -26,7 +26,8 @@ from exoclass.retraining import retrain
 from exoclass.suggesting import Strategy, suggest
 from exoclass.suspects import find_suspects
 from exoclass.taxonomy import Taxonomy
-from exoclass.training import TrainConfig, evaluate, train
+from exoclass.trainconfig import TrainConfig
+from exoclass.training import evaluate, train
 from exoclass.versions import Family
 
 ROOT = Path(__file__).resolve().parents[2]

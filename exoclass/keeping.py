@@ -1,0 +1,72 @@
+"""What a retraining goes on from: the labels that new labels say nothing of stay as they are in the champion."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exoclass.backend import Floats, Run
+from exoclass.classifier import Classifier, axis_columns
+from exoclass.corpus import Corpus, names_of
+from exoclass.merging import Merged
+from exoclass.out_of_fold import Start, cross_scores
+from exoclass.trainconfig import TrainConfig
+from exoclass.unseen import Unseen
+
+
+def unseen_scores(champion: Classifier, learnt: Corpus, new: Corpus, run: Run) -> Floats:
+    """Return raw scores of new records, shape (n, n_labels), by models that have not seen their papers.
+
+    Of a paper it has learnt from, the champion knows the old label by heart and would contradict every correction. So
+    what was said out of fold when it was trained is taken there.
+
+    Parameters
+    ----------
+    learnt
+        What the champion has learnt from: a paper may have another name there.
+    """
+    place = {name: item for item in learnt for name in names_of(item.record)}
+    found = [next((place[name] for name in names_of(item.record) if name in place), None) for item in new]
+    stored = champion.unseen
+    if stored is None and any(found):  # a model made before this was kept
+        run.progress(f"scoring the {len(learnt):,} papers of {champion.name} by models that have not seen them")
+        config = TrainConfig.of(champion)
+        stored = Unseen.of(learnt.items, cross_scores(learnt, champion.taxonomy, config, run=run).scores)
+    rows = stored.find([known or item for known, item in zip(found, new, strict=True)]) if stored else [None] * len(new)
+    scores = np.zeros((len(new), len(champion.taxonomy.ids)))
+    for number, row in enumerate(rows):
+        if stored and row is not None:
+            scores[number] = stored.scores[row]
+    if others := [number for number, row in enumerate(rows) if row is None]:
+        scores[others] = champion.backend.scores([new[number].record.text for number in others])
+    return scores
+
+
+def start_from(champion: Classifier, merged: Merged, new: Corpus, unseen: Floats) -> Start | None:
+    """Return what a training on the base set with new labels goes on from, None if it has to begin anew.
+
+    Labels that no paper has gained or lost stay as they are. New papers may say "no" of them, which is learnt when the
+    label is learnt anew: to fit all again would move a label of ten papers by ten points for a few more "no"s. If "no"
+    is all that is new, this is what there is to learn.
+
+    Parameters
+    ----------
+    unseen
+        What `unseen_scores` returned of the new labels.
+    """
+    if not merged.changed or champion.unseen is None or champion.backend.reusable() is None:
+        return None
+    kept = ~np.isin(champion.taxonomy.ids, sorted(merged.changed))
+    for axis in axis_columns(champion.taxonomy):
+        columns = list(axis.columns)
+        if axis.single:  # the probabilities of a single choice depend on each other
+            kept[columns] = kept[columns].all()
+    said = dict(zip([item.record.key for item in new], unseen, strict=True))
+    scores = []
+    for item, row in zip(merged.train, champion.unseen.find(merged.train.items), strict=True):
+        if item.record.key in said:
+            scores.append(said[item.record.key])
+        elif row is not None:
+            scores.append(champion.unseen.scores[row])
+        else:
+            return None  # a paper that the champion was not trained on
+    return Start(champion, np.array(scores), kept)

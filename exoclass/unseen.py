@@ -1,0 +1,77 @@
+"""What models that had not seen them say of the papers a model was trained on: kept beside it for the next training."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from exoclass.backend import Floats
+from exoclass.corpus import LabeledRecord
+from exoclass.errors import ModelError
+
+_FILE = "out_of_fold.npz"
+_REMEDY = "Train or download the model again."
+
+
+def paper_digest(name: str) -> str:
+    """Return the short hash by which a model remembers a paper, which does not tell what it is."""
+    return hashlib.sha256(name.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """Out-of-fold scores by paper.
+
+    Parameters
+    ----------
+    papers
+        The `paper_digest` of the key of each record.
+    scores
+        Raw scores, shape (n, n_labels), in half precision when they were read from a file.
+    """
+
+    papers: tuple[str, ...]
+    scores: Floats
+
+    @classmethod
+    def of(cls, items: Sequence[LabeledRecord], scores: Floats) -> Self:
+        """Return the scores of some records, shape (n, n_labels)."""
+        return cls(tuple(paper_digest(item.record.key) for item in items), scores)
+
+    def find(self, items: Sequence[LabeledRecord]) -> list[int | None]:
+        """Return the row of each record, or None."""
+        rows = {paper: row for row, paper in enumerate(self.papers)}
+        return [rows.get(paper_digest(item.record.key)) for item in items]
+
+    def save(self, folder: Path) -> None:
+        """Write ``out_of_fold.npz`` into an existing folder."""
+        np.savez(folder / _FILE, papers=np.array(self.papers, dtype="S12"), scores=self.scores.astype(np.float16))
+
+    @classmethod
+    def load(cls, folder: Path, n_labels: int) -> Self | None:
+        """Read what `save` wrote, None where there is nothing.
+
+        Raises
+        ------
+        ModelError
+            If the file does not fit the model.
+        """
+        if not (folder / _FILE).is_file():
+            return None
+        try:
+            with (folder / _FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+                papers = tuple(bytes(paper).decode("ascii") for paper in arrays["papers"])
+                scores = arrays["scores"].astype(np.float64)
+        except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
+            raise ModelError(
+                f"{folder / _FILE} cannot be read: {error}", "Train or download the model again."
+            ) from error
+        if scores.shape != (len(papers), n_labels) or not np.isfinite(scores).all():
+            raise ModelError(f"{folder / _FILE} does not fit the model", _REMEDY)
+        return cls(papers, scores)
