@@ -103,13 +103,16 @@ def _lineage(lineage: dict[str, Any]) -> str:
     if not lineage:
         return ""
     files = ", ".join(f"`{name}`" for name in lineage["files"])
-    kept = lineage.get("kept", ())
-    return (
+    said = (
         f"\nRetrained from `{lineage['parent']}` with {lineage['new_records']} new records ({files}); "
-        f"{lineage['replaced']} of them took the place of older labels of the same paper."
-        + (f" As there, since no paper gained or lost them: {', '.join(kept)}." if kept else "")
-        + "\n"
+        f"{lineage['replaced']} of them took the place of older labels of the same paper.\n"
     )
+    if kept := lineage.get("kept"):
+        said += (
+            f"Learnt anew: {', '.join(lineage['learnt'])}. The other {len(kept)} labels, which no paper gained or "
+            "lost, are as they were there.\n"
+        )
+    return said
 
 
 def _rolled_up(taxonomy: Taxonomy, positives: dict[str, int], held_out: dict[str, int]) -> str:

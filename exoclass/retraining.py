@@ -48,8 +48,8 @@ class Retrained:
         Cases that once went wrong and that the challenger gets wrong though the champion does not.
     reasons
         Why the champion stays; empty if the challenger was promoted.
-    kept
-        Labels that are in the challenger as they are in the champion.
+    learnt, kept
+        Labels that were learnt anew, and those that are in the challenger as they are in the champion.
     """
 
     champion: int
@@ -59,6 +59,7 @@ class Retrained:
     contradicted: tuple[int, int, float]
     regressions: tuple[str, ...]
     reasons: tuple[str, ...]
+    learnt: tuple[str, ...]
     kept: tuple[str, ...]
     seconds: float
 
@@ -127,9 +128,9 @@ def retrain(
         run = Run(progress, family.unfinished, shared={})
         unseen = unseen_scores(champion, learnt, new, run)
         start = start_from(champion, merged, new, unseen) if same_base and not afresh else None
-        kept = () if start is None else tuple(np.array(taxonomy.ids)[start.kept].tolist())
-        if kept:
-            progress(f"{len(taxonomy.ids) - len(kept)} labels are learnt anew, {len(kept)} stay as they are")
+        stays = np.zeros(len(taxonomy.ids), dtype=bool) if start is None else start.kept
+        learnt_anew, kept = (tuple(np.array(taxonomy.ids)[part].tolist()) for part in (~stays, stays))
+        progress(f"{len(learnt_anew)} labels are learnt anew, {len(kept)} stay as they are")
         challenger, _ = train(
             merged.train, taxonomy, TrainConfig.of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
             start=start, run=run,
@@ -142,7 +143,7 @@ def retrain(
             lineage={
                 "parent": champion.id, "parent_digest": champion.digest, "files": list(files),
                 "new_records": len(new), "replaced": merged.replaced, "new_sha256": new.fingerprint,
-                "kept": list(kept),
+                "learnt": list(learnt_anew), "kept": list(kept),
             },
         )  # fmt: skip
         _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them
@@ -169,7 +170,16 @@ def retrain(
             family.promote(number)
         checkpoints.clear(family.unfinished)
     return Retrained(
-        champion_number, number, merged, verdict, doubt, regressions, tuple(reasons), kept, time.monotonic() - begun
+        champion_number,
+        number,
+        merged,
+        verdict,
+        doubt,
+        regressions,
+        tuple(reasons),
+        learnt_anew,
+        kept,
+        time.monotonic() - begun,
     )
 
 

@@ -139,7 +139,10 @@ def _show(result: Retrained) -> None:
     for conflict in merged.conflicts:
         say(f"  {conflict}")
     if result.kept:
-        say(f"as in v{result.champion}, since no paper gained or lost them: {', '.join(result.kept)}")
+        say(
+            f"learnt anew: {', '.join(result.learnt)}; the other {len(result.kept)} labels, which no paper gained or "
+            f"lost, are as in v{result.champion}"
+        )
     say(f"\n{'held-out F1':<36} {f'v{result.champion}':>6} {f'v{result.challenger}':>6}   gain (95 % interval)")
     for found in verdict.axes:
         say(_line(found))
@@ -168,6 +171,6 @@ def to_json(result: Retrained) -> dict[str, Any]:
         "champion": result.champion, "challenger": result.challenger, "promoted": result.promoted,
         "reasons": list(result.reasons), "added": result.merged.added, "replaced": result.merged.replaced,
         "conflicts": list(result.merged.conflicts), "contradicted": list(result.contradicted),
-        "regressions": list(result.regressions), "kept": list(result.kept),
+        "regressions": list(result.regressions), "learnt": list(result.learnt), "kept": list(result.kept),
         "seconds": round(result.seconds, 1), "verdict": asdict(result.verdict),
     }  # fmt: skip

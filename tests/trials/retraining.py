@@ -21,7 +21,9 @@ import numpy as np
 
 from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus, LabeledRecord, to_row
+from exoclass.keeping import start_from
 from exoclass.markup import Html, element
+from exoclass.merging import merge
 from exoclass.retraining import retrain
 from exoclass.suggesting import Strategy, suggest
 from exoclass.suspects import find_suspects
@@ -86,7 +88,7 @@ def _reached(scores: list[float], sizes: list[int], whole: float) -> int:
 
 
 def forgetting(labels: Sequence[str], n: int) -> list[dict[str, Any]]:
-    """Add `n` papers that have one label of its axis, with nothing but that annotated, and see how the others fare."""
+    """Retrain with `n` papers that have one label of its axis, nothing else annotated, and see how the others fare."""
     found = []
     for label in labels:
         axis = TAXONOMY.label(label).axis
@@ -98,11 +100,15 @@ def forgetting(labels: Sequence[str], n: int) -> list[dict[str, Any]]:
         added = [
             replace(item, labels=frozenset({label}), unsure=frozenset(), annotated=frozenset({axis})) for item in new
         ]
-        both = []
-        for corpus in (known, [*known, *added]):
-            clf, _ = train(Corpus(tuple(corpus)), TAXONOMY, CONFIG)
-            both.append((evaluate(clf, Corpus(aside), name=""), clf.probabilities(Corpus(aside).texts)))
-        (before, p), (after, q) = both
+        champion, _ = train(Corpus(tuple(known)), TAXONOMY, CONFIG)
+        fresh = Corpus(tuple(added))
+        merged = merge(Corpus(tuple(replace(item, split="train") for item in known)), fresh, TAXONOMY)
+        start = start_from(champion, merged, fresh, champion.backend.scores(fresh.texts))
+        challenger, _ = train(merged.train, TAXONOMY, CONFIG, start=start)
+        (before, p), (after, q) = (
+            (evaluate(clf, Corpus(aside), name=""), clf.probabilities(Corpus(aside).texts))
+            for clf in (champion, challenger)
+        )
         others: list[dict[str, Any]] = [
             {
                 "label": old.id, "support": old.support, "f1": new_score.f1.value - old.f1.value,
