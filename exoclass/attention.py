@@ -7,12 +7,13 @@ the head is a linear one on the mean of the tokens.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from exoclass.backend import Floats
+from exoclass.backend import NEVER, Floats
 
 Singles = NDArray[np.float32]
 
@@ -46,6 +47,18 @@ class LabelAttention:
             and self.offsets.shape == self.queries.shape[:2]
             and self.bias.shape == self.queries.shape[1:2]
             and all(np.isfinite(array).all() for array in arrays)
+        )
+
+    def with_columns(self, columns: Sequence[int | None]) -> LabelAttention:
+        """Return a head with these labels of this one, in this order; None is one that scores `NEVER`."""
+        chosen = [0 if column is None else column for column in columns]
+        new = np.array([column is None for column in columns])
+        found = LabelAttention(
+            self.queries[:, chosen], self.values[:, chosen], self.offsets[:, chosen], self.bias[chosen]
+        )
+        nothing = np.zeros_like(found.queries)
+        return found.keeping(
+            new, LabelAttention(nothing, nothing, np.zeros_like(found.offsets), np.full(len(new), NEVER))
         )
 
     def keeping(self, columns: NDArray[np.bool_], other: LabelAttention) -> LabelAttention:

@@ -112,6 +112,18 @@ class Backend(Protocol):
             For a family that takes long.
         """
 
+    def with_columns(self, columns: Sequence[int | None], *, single: Sequence[int] = ()) -> Self:
+        """Return a model that has these columns of this one, in this order; None is a label that scores `NEVER`.
+
+        What was learnt is the same to the last bit, and so are the scores, but for where a product of another width is
+        rounded.
+
+        Parameters
+        ----------
+        single
+            Of the new columns, those of which exactly one holds.
+        """
+
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores (log-odds up to calibration), shape (n, n_labels)."""
 

@@ -73,6 +73,13 @@ class BlendBackend:
         self.transformer_ = TransformerBackend(self.config.transformer).fit(texts, Y, mask, single=single, run=other)
         return self
 
+    def with_columns(self, columns: Sequence[int | None], *, single: Sequence[int] = ()) -> Self:
+        """Return a model that has these columns of this one; see `exoclass.backend.Backend.with_columns`."""
+        other = type(self)(self.config)
+        other.single_ = tuple(single)
+        other.tfidf_, other.transformer_ = self.tfidf_.with_columns(columns), self.transformer_.with_columns(columns)
+        return other
+
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
         found = self.config.tfidf_scale * self.tfidf_.scores(texts)

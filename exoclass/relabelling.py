@@ -11,13 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from exoclass.backend import NEVER
 from exoclass.calibration import Calibrator
 from exoclass.classifier import Classifier, axis_columns
 from exoclass.corpus import label_ids
 from exoclass.errors import ModelError
 from exoclass.migration import Migration
-from exoclass.tfidf import TfidfBackend
 
 _UNLIKELY = -1000.0
 """Added to the score of a scope that was not learnt: in a single choice it must take nothing from the others."""
@@ -78,15 +76,11 @@ def migrate_model(clf: Classifier, migration: Migration) -> Classifier:
     Raises
     ------
     ModelError
-        If the model is for another taxonomy, or of a backend whose labels cannot be taken apart, or if a label of an
-        axis with a single choice goes: its share would fall to the others.
+        If the model is for another taxonomy, or if a label of an axis with a single choice goes: its share would fall
+        to the others.
     """
     if clf.taxonomy.fingerprint != migration.old.fingerprint:
         raise ModelError(f"{clf.name} was made for another taxonomy", "Migrate it from its own.")
-    if not isinstance(clf.backend, TfidfBackend):
-        raise ModelError(
-            f"a {clf.metadata.backend} model cannot be migrated", "Migrate its labels, and train it again."
-        )
     old, new = migration.old, migration.new
     single = {axis.id for axis in old.axes if axis.single}
     gone = [name for name in old.ids if name not in migration.kept and old.label(name).axis in single]
@@ -97,12 +91,8 @@ def migrate_model(clf: Classifier, migration: Migration) -> Classifier:
         )
     source = {target: old.column(name) for name, target in migration.kept.items()}
     columns = [source.get(name) for name in new.ids]
-    backend = TfidfBackend(clf.backend.config)
-    backend.lexicon_, backend.idf_ = clf.backend.lexicon_, clf.backend.idf_
-    weights, intercepts = clf.backend.weights_, clf.backend.intercepts_
-    zero = np.zeros(len(weights), dtype=weights.dtype)
-    backend.weights_ = np.stack([zero if c is None else weights[:, c] for c in columns], axis=1)
-    backend.intercepts_ = np.array([NEVER if c is None else intercepts[c] for c in columns])
+    chosen = [column for axis in new.axes if axis.single for column in new.columns(axis.id)]
+    backend = clf.backend.with_columns(columns, single=chosen)
     learned = clf.calibrator.to_dict()
     blank = {"slopes": 1.0, "offsets": 0.0, "thresholds": 0.5, "low": 0.5, "high": 0.5}
     moved = {

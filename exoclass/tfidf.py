@@ -134,6 +134,15 @@ class TfidfBackend:
         """Return nothing: even the vocabulary is learnt from texts. A fit can go on from here all the same."""
         return {}
 
+    def with_columns(self, columns: Sequence[int | None], *, single: Sequence[int] = ()) -> Self:
+        """Return a model that has these columns of this one; see `exoclass.backend.Backend.with_columns`."""
+        other = type(self)(self.config)
+        other.lexicon_, other.idf_ = self.lexicon_, self.idf_
+        zero = np.zeros_like(self.weights_[:, 0])
+        other.weights_ = np.stack([zero if c is None else self.weights_[:, c] for c in columns], axis=1)
+        other.intercepts_ = np.array([NEVER if c is None else self.intercepts_[c] for c in columns])
+        return other
+
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
         result = np.empty((len(texts), len(self.intercepts_)))

@@ -147,6 +147,14 @@ class TransformerBackend:
             )
         return self.parity_.holds
 
+    def with_columns(self, columns: Sequence[int | None], *, single: Sequence[int] = ()) -> Self:
+        """Return a model that has these columns of this one; see `exoclass.backend.Backend.with_columns`."""
+        other = type(self)(self.config)
+        other.tokenizer_, other.special_, other.parity_ = self.tokenizer_, self.special_, self.parity_
+        other._use(self._bytes, self.graph_, self.precision_)
+        other.head_ = self.head_.with_columns(columns)
+        return other
+
     def scores(self, texts: Sequence[str]) -> Floats:
         """Return raw scores, shape (n, n_labels)."""
         self._recent = dict(zip(texts, self._read(texts), strict=True))  # `attribute` is asked for these texts next

@@ -153,10 +153,13 @@ def test_the_shipped_data_are_fit_after_it(migration: Migration, tmp_path: Path)
         assert sum(name in item.labels for item in corpus) == before
 
 
-def test_untouched_labels_keep_their_scores_exactly(migration: Migration, taxonomy: Taxonomy, tmp_path: Path) -> None:
-    old = Classifier.from_pretrained()
+@pytest.mark.parametrize("model", ["tfidf", "transformer", "blend"])
+def test_untouched_labels_keep_their_scores_exactly(
+    model: str, migration: Migration, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    old = Classifier.from_pretrained(model)
     new = migrate_model(old, migration)
-    texts = Corpus.load([DATA], taxonomy).texts[:40]
+    texts = Corpus.load([DATA], taxonomy).texts[:12]
     before, after = old.probabilities(texts), new.probabilities(texts)
     for name, target in migration.kept.items():
         assert np.array_equal(before[:, taxonomy.column(name)], after[:, migration.new.column(target)]), name
@@ -167,6 +170,15 @@ def test_untouched_labels_keep_their_scores_exactly(migration: Migration, taxono
     assert np.array_equal(loaded.probabilities(texts), after)
     [prediction] = loaded.predict([make_record()])
     assert "skin_wound" in {tag.id for tag in prediction.tags["disease"] or () if tag.decision == "yes"}
+
+
+def test_a_scope_that_is_added_takes_nothing_from_the_others_in_a_blend(tmp_path: Path, taxonomy: Taxonomy) -> None:
+    migration = load(tmp_path, taxonomy, NEW_SCOPE)
+    old = Classifier.from_pretrained("blend")
+    new = migrate_model(old, migration)
+    assert len(new.backend.single_) == len(old.backend.single_) + 1  # type: ignore[attr-defined]
+    texts = Corpus.load([DATA], taxonomy).texts[:12]
+    assert max(largest_changes(old, new, migration, texts).values()) < 1e-5
 
 
 @pytest.mark.parametrize("steps", [NEW_SCOPE, 'version = "2"\n[[retire]]\nid = "ageing_frailty"\n'])
