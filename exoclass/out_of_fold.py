@@ -37,6 +37,11 @@ class Start:
     unseen: Floats
     kept: Bools
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Ids of the columns kept."""
+        return tuple(np.array(self.parent.taxonomy.ids)[self.kept].tolist())
+
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:

@@ -128,8 +128,8 @@ def retrain(
         run = Run(progress, family.unfinished, shared={})
         unseen = unseen_scores(champion, learnt, new, run)
         start = start_from(champion, merged, new, unseen) if same_base and not afresh else None
-        stays = np.zeros(len(taxonomy.ids), dtype=bool) if start is None else start.kept
-        learnt_anew, kept = (tuple(np.array(taxonomy.ids)[part].tolist()) for part in (~stays, stays))
+        kept = start.labels if start is not None else ()
+        learnt_anew = tuple(name for name in taxonomy.ids if name not in kept)
         progress(f"{len(learnt_anew)} labels are learnt anew, {len(kept)} stay as they are")
         challenger, _ = train(
             merged.train, taxonomy, TrainConfig.of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
