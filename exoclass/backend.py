@@ -38,16 +38,19 @@ class Run:
         read twice: each family its own. None for a fit by itself.
     workers
         Processes that a fit may use: more than one only where no other fit runs beside it.
+    kept
+        Columns that need not be learnt, shape (n_labels,): those of `parent` are taken. None for none.
     parent
         A model of the same family and configuration to go on from: the fit takes its vocabulary or its encoder as they
-        are, and a column that is annotated in no text stays as it is there. A fold has none, since its vocabulary must
-        not know the texts it is to score; what it may take over, `Backend.reusable`, is among what is `shared`.
+        are. A fold has none, since its vocabulary must not know the texts it is to score, and what it says of `kept`
+        means nothing; what it may take over, `Backend.reusable`, is among what is `shared`.
     """
 
     progress: Callable[[str], None] = lambda _: None
     work: Path | None = None
     shared: dict[str, Any] | None = None
     workers: int = 1
+    kept: Bools | None = None
     parent: Any = None  # a `Backend`, which cannot be named before it is
 
 

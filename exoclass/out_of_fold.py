@@ -88,7 +88,7 @@ def cross_scores(
     common = kept if run.shared is None else run.shared
     run = last = replace(run, shared=common, workers=1 if n + final > 1 else workers)
     if start is not None:
-        mask = mask & ~start.kept
+        run = replace(run, kept=start.kept)
         last = replace(run, parent=start.parent.backend)
         common.update(start.parent.backend.reusable() or {})
 

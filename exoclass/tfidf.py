@@ -112,22 +112,25 @@ class TfidfBackend:
             ),
             shape=(len(texts), len(self.idf_)),
         )
-        strength = [0.0 if column in single else config.ratio_strength for column in range(Y.shape[1])]
+        columns = [column for column in range(Y.shape[1]) if run.kept is None or not run.kept[column]]
         steps = []
         parts: dict[bytes, tuple[csr_matrix, Ints]] = {}  # most labels of an axis share their annotated rows
-        for column in range(Y.shape[1]):
+        for column in columns:
             rows_of = mask[:, column]
             if (key := rows_of.tobytes()) not in parts:
                 part = X[rows_of]
                 parts[key] = (part, _frequency(part))
-            steps.append(Step("", partial(self._fit_label, *parts[key], Y[rows_of, column], strength[column])))
-        fitted = shared(steps, workers=run.workers)
-        # Half precision halves the model on disk; rounding before calibration keeps what is saved what was measured.
-        self.weights_ = np.stack([weights for weights, _ in fitted], axis=1).astype(np.float16).astype(np.float32)
-        self.intercepts_ = np.array([intercept for _, intercept in fitted])
-        if parent is not None:
-            kept = ~mask.any(axis=0)
-            self.weights_[:, kept], self.intercepts_[kept] = parent.weights_[:, kept], parent.intercepts_[kept]
+            strength = 0.0 if column in single else config.ratio_strength
+            steps.append(Step("", partial(self._fit_label, *parts[key], Y[rows_of, column], strength)))
+        if parent is None:
+            self.weights_ = np.zeros((len(self.idf_), Y.shape[1]), dtype=np.float32)
+            self.intercepts_ = np.full(Y.shape[1], NEVER)
+        else:
+            self.weights_, self.intercepts_ = parent.weights_.copy(), parent.intercepts_.copy()
+        for column, (weights, intercept) in zip(columns, shared(steps, workers=run.workers), strict=True):
+            # Half precision halves the model on disk; rounded before calibration, what is saved is what was measured.
+            self.weights_[:, column] = weights.astype(np.float16)
+            self.intercepts_[column] = intercept
         return self
 
     def reusable(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class TransformerBackend:
         An encoder that stays as it is becomes a graph first, and the head learns from what this graph reads. The graph
         stays in single precision, with a warning, if the small one fails the parity gate on the texts kept aside.
         """
-        config, parent, learns = self.config, run.parent, bool(self.config.encoder_epochs)
+        config, learns = self.config, bool(self.config.encoder_epochs)
         dev, learnt = split(len(texts), config)
         aside = [texts[number] for number in dev]
         shown = [texts[number] for number in np.sort(learnt)[:SHOWN]]
@@ -113,9 +113,9 @@ class TransformerBackend:
             exact = graphs.get("fp32")
             if exact is None or precision == "fp32" or self._passes(exact, aside, Y[dev], mask[dev], single):
                 break
-        if parent is not None:
-            self.parity_ = parent.parity_
-            self.head_ = self.head_.keeping(np.asarray(~mask.any(axis=0)), parent.head_)
+        if run.parent is not None and run.kept is not None:
+            # All labels are learnt, whatever is kept: some of them alone would be learnt in another way.
+            self.parity_, self.head_ = run.parent.parity_, self.head_.keeping(run.kept, run.parent.head_)
         return self
 
     def _export(self, encoder: Any, texts: Sequence[str]) -> _Graphs:  # noqa: ANN401 - see `export`

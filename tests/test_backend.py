@@ -114,7 +114,7 @@ def test_fit_returns_the_backend_itself(make: Callable[[], Backend], material: M
 
 
 @pytest.mark.parametrize("name", sorted(MAKE))
-def test_a_label_that_is_not_annotated_stays_as_in_the_parent_to_the_last_bit(
+def test_a_label_that_is_kept_stays_as_in_the_parent_to_the_last_bit(
     name: str, tiny_encoder: Path, material: Material, tmp_path: Path
 ) -> None:
     def saved(backend: Backend, folder: str) -> Backend:
@@ -124,10 +124,8 @@ def test_a_label_that_is_not_annotated_stays_as_in_the_parent_to_the_last_bit(
 
     first = GOES_ON[name](tiny_encoder).fit(material.texts[:50], material.Y[:50], material.mask[:50])
     parent = saved(first, "parent")
-    mask = material.mask.copy()
-    mask[:, 1] = False
-    run = Run(parent=parent, shared=parent.reusable())
-    child = saved(GOES_ON[name](tiny_encoder).fit(material.texts, material.Y, mask, run=run), "child")
+    run = Run(parent=parent, kept=np.array([False, True, False]), shared=parent.reusable())
+    child = saved(GOES_ON[name](tiny_encoder).fit(material.texts, material.Y, material.mask, run=run), "child")
     before, after = (backend.scores(material.texts + ODD) for backend in (parent, child))
     assert np.array_equal(before[:, 1], after[:, 1])
     assert (before[:, [0, 2]] != after[:, [0, 2]]).any(axis=0).all()
