@@ -123,8 +123,9 @@ def finetune(
 
     run.progress(f"{len(learnt)} texts to learn from, {len(dev)} kept aside")
     model.eval()
+    means = None
     if data.known is not None:  # whatever a checkpoint holds: a run that resumes has to read the same batches
-        data.means(np.concatenate([learnt, dev]))
+        means = data.means(np.concatenate([learnt, dev]))[: len(learnt)]
     work = run.work and run.work / _digest(texts, Y, mask, single, config)
     if work and (found := checkpoints.load(work, model, optimizer)):
         standing, best_state = found
@@ -133,9 +134,8 @@ def finetune(
             scale = torch.cat(data.states(learnt[: learning.READ_AT_ONCE])).float().std(dim=0)
         model.head.scale.copy_(scale.clamp(min=1e-6))
         targets = data.targets(learnt)
-        learning.fit_mean_head(
-            model.head, data.means(learnt), lambda scores: loss_of(scores, *targets), config.head_penalty
-        )
+        means = data.means(learnt) if means is None else means
+        learning.fit_mean_head(model.head, means, lambda scores: loss_of(scores, *targets), config.head_penalty)
         standing = checkpoints.Standing(0, _loss_aside(model, data, dev, loss_of), 0, done=not whole.last)
         best_state = _copied(model)
         run.progress(f"the head alone: loss on {len(dev)} texts kept aside {standing.best:.4f}")
