@@ -249,14 +249,15 @@ def test_predictions_name_their_taxonomy(predictions: list[Prediction], taxonomy
 def test_a_saved_model_predicts_the_same(
     clf: Classifier, records: list[Record], predictions: list[Prediction], tmp_path: Path
 ) -> None:
-    clf_again = Classifier(clf.backend, clf.taxonomy, clf.calibrator, clf.metadata)
+    clf_again = Classifier(clf.backend, clf.taxonomy, clf.calibrator, clf.metadata, unseen=clf.unseen)
     clf_again.save_pretrained(tmp_path / "tiny")
     assert clf_again.id == clf.id
     assert list(Classifier.from_pretrained(tmp_path / "tiny").predict(records)) == predictions
 
 
 def test_a_loaded_model_saves_the_same_files(clf: Classifier, tiny_model: Path, tmp_path: Path) -> None:
-    Classifier(clf.backend, clf.taxonomy, clf.calibrator, clf.metadata).save_pretrained(tmp_path / "tiny")
+    again = Classifier(clf.backend, clf.taxonomy, clf.calibrator, clf.metadata, unseen=clf.unseen)
+    again.save_pretrained(tmp_path / "tiny")
     for path in tiny_model.iterdir():
         assert (tmp_path / "tiny" / path.name).read_bytes() == path.read_bytes(), path.name
 
