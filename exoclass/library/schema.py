@@ -131,9 +131,11 @@ def check_ours(database: Database) -> None:
     LibraryError
         If the file is not a library that this exoclass can use.
     """
-    [(application,)] = database.execute("PRAGMA application_id")
-    [(version,)] = database.execute("PRAGMA user_version")
-    [(tables,)] = database.execute("SELECT count(*) FROM sqlite_master")
+    # In one statement: between two of them, another process may make the library.
+    [(application, version, tables)] = database.execute(
+        "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
+        "FROM pragma_application_id, pragma_user_version"
+    )
     if application == 0 and version == 0 and tables == 0:
         return  # new, or its making was cut short before anything was in it
     if application != APPLICATION_ID:

@@ -19,6 +19,7 @@ from conftest import ABSTRACT, ROOT, clean_environment, make_record
 
 from exoclass.errors import LibraryError
 from exoclass.library import Filter, Library, schema
+from exoclass.library.database import Database
 from exoclass.records import Prediction, Record, Tag
 
 WHEN = "2025-11-03T00:00:00Z"
@@ -101,6 +102,25 @@ def test_a_file_of_a_newer_exoclass_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LibraryError) as error:
         Library.open(path)
     assert "written by a newer exoclass (library version 99, not 3). Upgrade exoclass." in one_line(error)
+
+
+@pytest.mark.parametrize("word", ["application_id", "user_version", "sqlite_master", "journal_mode", "BEGIN"])
+def test_a_library_that_another_makes_while_it_is_looked_at_is_no_stranger(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "x.db"
+    database = Database(path, 1.0)
+    made: list[Library] = []
+
+    def make(statement: str) -> None:  # called before the statement is run
+        if word in statement and not made:
+            made.append(Library.open(path))
+
+    with closing(database):
+        database._connection.set_trace_callback(make)
+        schema.check_ours(database)
+        database.set_up()
+        schema.upgrade(database)
+    assert made
+    made[0].close()
 
 
 def test_an_empty_file_becomes_a_library(tmp_path: Path) -> None:
