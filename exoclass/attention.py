@@ -52,14 +52,13 @@ class LabelAttention:
     def with_columns(self, columns: Sequence[int | None]) -> LabelAttention:
         """Return a head with these labels of this one, in this order; None is one that scores `NEVER`."""
         chosen = [0 if column is None else column for column in columns]
-        new = np.array([column is None for column in columns])
-        found = LabelAttention(
-            self.queries[:, chosen], self.values[:, chosen], self.offsets[:, chosen], self.bias[chosen]
-        )
-        nothing = np.zeros_like(found.queries)
-        return found.keeping(
-            new, LabelAttention(nothing, nothing, np.zeros_like(found.offsets), np.full(len(new), NEVER))
-        )
+        new = [column is None for column in columns]
+        queries, values, offsets = (array[:, chosen] for array in (self.queries, self.values, self.offsets))  # copies
+        bias = self.bias[chosen]
+        for array in (queries, values, offsets):
+            array[:, new] = 0.0
+        bias[new] = NEVER
+        return LabelAttention(queries, values, offsets, bias)
 
     def keeping(self, columns: NDArray[np.bool_], other: LabelAttention) -> LabelAttention:
         """Return this head with some columns, shape (n_labels,), as they are in another one."""

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypeVar, overload
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from exoclass.records import Record, Reject
 from exoclass.splits import SPLITS_FILE, Split, fraction, read_splits, split_of
 from exoclass.taxonomy import Taxonomy
 
+T = TypeVar("T")
 Kind = Literal["unreadable", "unknown_label", "axis_rule", "duplicate", "conflict", "empty_abstract", "not_labelled"]
 FAULTS: frozenset[Kind] = frozenset({"unreadable", "unknown_label", "conflict", "not_labelled"})
 """Kinds of finding that make a file unfit for training; the others are warnings."""
@@ -196,6 +197,11 @@ def to_row(item: LabeledRecord, taxonomy: Taxonomy) -> dict[str, Any]:
 def names_of(record: Record) -> list[str]:
     """Return every name of the paper, so that one given here by PMID and there by DOI is known again."""
     return [record.key, *([f"doi:{record.doi}"] if record.doi else [])]
+
+
+def by_any_name(known: Mapping[str, T], record: Record) -> T | None:
+    """Return what is known under one of the names of a paper."""
+    return next((known[name] for name in names_of(record) if name in known), None)
 
 
 def _repeated(earlier: LabeledRecord, item: LabeledRecord, position: str) -> Finding:

@@ -6,7 +6,7 @@ import numpy as np
 
 from exoclass.backend import Floats, Run
 from exoclass.classifier import Classifier, axis_columns
-from exoclass.corpus import Corpus, names_of
+from exoclass.corpus import Corpus, by_any_name, names_of
 from exoclass.merging import Merged
 from exoclass.out_of_fold import Start, cross_scores
 from exoclass.trainconfig import TrainConfig
@@ -24,21 +24,18 @@ def unseen_scores(champion: Classifier, learnt: Corpus, new: Corpus, run: Run) -
     learnt
         What the champion has learnt from: a paper may have another name there.
     """
-    place = {name: item for item in learnt for name in names_of(item.record)}
-    found = [next((place[name] for name in names_of(item.record) if name in place), None) for item in new]
+    known = {name: item for item in learnt for name in names_of(item.record)}
+    found = [by_any_name(known, item.record) for item in new]
     stored = champion.unseen
     if stored is None and any(found):  # a model made before this was kept
         run.progress(f"scoring the {len(learnt):,} papers of {champion.name} by models that have not seen them")
         config = TrainConfig.of(champion)
         stored = Unseen.of(learnt.items, cross_scores(learnt, champion.taxonomy, config, run=run).scores)
-    rows = stored.find([known or item for known, item in zip(found, new, strict=True)]) if stored else [None] * len(new)
-    scores = np.zeros((len(new), len(champion.taxonomy.ids)))
-    for number, row in enumerate(rows):
-        if stored and row is not None:
-            scores[number] = stored.scores[row]
-    if others := [number for number, row in enumerate(rows) if row is None]:
-        scores[others] = champion.backend.scores([new[number].record.text for number in others])
-    return scores
+    items = [old or item for old, item in zip(found, new, strict=True)]
+    said = [None] * len(new) if stored is None else stored.find(items)
+    others = [item.record.text for item, row in zip(new, said, strict=True) if row is None]
+    fresh = iter(champion.backend.scores(others))
+    return np.array([next(fresh) if row is None else row for row in said])
 
 
 def start_from(champion: Classifier, merged: Merged, new: Corpus, unseen: Floats) -> Start | None:
@@ -61,12 +58,8 @@ def start_from(champion: Classifier, merged: Merged, new: Corpus, unseen: Floats
         if axis.single:  # the probabilities of a single choice depend on each other
             kept[columns] = kept[columns].all()
     said = dict(zip([item.record.key for item in new], unseen, strict=True))
-    scores = []
-    for item, row in zip(merged.train, champion.unseen.find(merged.train.items), strict=True):
-        if item.record.key in said:
-            scores.append(said[item.record.key])
-        elif row is not None:
-            scores.append(champion.unseen.scores[row])
-        else:
-            return None  # a paper that the champion was not trained on
+    stored = champion.unseen.find(merged.train.items)
+    scores = [said.get(item.record.key, row) for item, row in zip(merged.train, stored, strict=True)]
+    if any(row is None for row in scores):
+        return None  # a paper that the champion was not trained on
     return Start(champion, np.array(scores), kept)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from exoclass.corpus import FAULTS, Corpus, Finding, LabeledRecord, names_of, read_labeled
+from exoclass.corpus import FAULTS, Corpus, Finding, LabeledRecord, by_any_name, names_of, read_labeled
 from exoclass.errors import CorpusError
 from exoclass.taxonomy import Taxonomy
 
@@ -80,7 +80,7 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
     changes: set[str] = set()
     tested = {item.group for item in held_out}
     for item in new:
-        found = next((place[name] for name in names_of(item.record) if name in place), None)
+        found = by_any_name(place, item.record)
         if found is None:
             added += 1
             if item.group in tested:  # a paper and its preprint, say

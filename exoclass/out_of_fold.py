@@ -81,7 +81,7 @@ def cross_scores(
             "all records are in one fold, so nothing is left to test on",
             "Give it records of more papers, or set folds to 2 or more.",
         )
-    single, n = _single(taxonomy), int(folds.max()) + 1
+    single, n = taxonomy.single_columns, int(folds.max()) + 1
     # PyTorch keeps all processors busy with threads that a copy of this process lacks. A lone fit may use copies, too.
     workers = available() if config.backend == "tfidf" else 1
     kept: dict[str, Any] = {}
@@ -122,7 +122,3 @@ def calibrated_folds(
     for fold in np.unique(out_of_fold.folds):
         inside, outside = out_of_fold.folds != fold, out_of_fold.folds == fold
         yield outside, Calibrator(axes, config.calibration).fit(out_of_fold.scores[inside], Y[inside], mask[inside])
-
-
-def _single(taxonomy: Taxonomy) -> list[int]:
-    return [column for axis in taxonomy.axes if axis.single for column in taxonomy.columns(axis.id)]

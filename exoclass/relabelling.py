@@ -91,8 +91,7 @@ def migrate_model(clf: Classifier, migration: Migration) -> Classifier:
         )
     source = {target: old.column(name) for name, target in migration.kept.items()}
     columns = [source.get(name) for name in new.ids]
-    chosen = [column for axis in new.axes if axis.single for column in new.columns(axis.id)]
-    backend = clf.backend.with_columns(columns, single=chosen)
+    backend = clf.backend.with_columns(columns, single=new.single_columns)
     learned = clf.calibrator.to_dict()
     blank = {"slopes": 1.0, "offsets": 0.0, "thresholds": 0.5, "low": 0.5, "high": 0.5}
     moved = {

@@ -203,13 +203,13 @@ def _check_base(champion: Classifier, learnt: Corpus, test: Corpus, progress: Ca
             "compared with it",
             "Begin the family with a model that was trained without them.",
         )
-    if same := learnt.fingerprint == champion.metadata.corpus.get("sha256"):
-        return same
-    progress(
-        f"the base set is not what {champion.name} was trained on, so all labels are learnt anew: {len(learnt):,} "
-        f"records to learn from, {champion.metadata.corpus.get('records', 0):,} then"
-    )
-    return same
+    same = learnt.fingerprint == champion.metadata.corpus.get("sha256")
+    if not same:
+        progress(
+            f"the base set is not what {champion.name} was trained on, so all labels are learnt anew: {len(learnt):,} "
+            f"records to learn from, {champion.metadata.corpus.get('records', 0):,} then"
+        )
+    return bool(same)
 
 
 def _joined(merged: Merged) -> Corpus:

@@ -112,6 +112,11 @@ class Taxonomy:
         self.axis(axis_id)
         return [column for column, label in enumerate(self.labels) if label.axis == axis_id]
 
+    @property
+    def single_columns(self) -> list[int]:
+        """The column numbers of all axes of which a record has one label."""
+        return [column for axis in self.axes if axis.single for column in self.columns(axis.id)]
+
     def column(self, label_id: str) -> int:
         """Return the column number of a label; an unknown id raises `TaxonomyError` with the nearest known ones."""
         try:

@@ -44,9 +44,9 @@ class Unseen:
         """Return the scores of some records, shape (n, n_labels)."""
         return cls(tuple(paper_digest(item.record.key) for item in items), scores)
 
-    def find(self, items: Sequence[LabeledRecord]) -> list[int | None]:
-        """Return the row of each record, or None."""
-        rows = {paper: row for row, paper in enumerate(self.papers)}
+    def find(self, items: Sequence[LabeledRecord]) -> list[Floats | None]:
+        """Return the scores of each record, shape (n_labels,), or None."""
+        rows = dict(zip(self.papers, self.scores, strict=True))
         return [rows.get(paper_digest(item.record.key)) for item in items]
 
     def save(self, folder: Path) -> None:

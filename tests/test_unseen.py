@@ -23,14 +23,15 @@ def test_a_model_keeps_what_was_said_out_of_fold_of_each_of_its_papers(
     kept = Classifier.from_pretrained(tiny_model).unseen
     assert kept is not None
     scores = cross_scores(labelled, taxonomy, tiny_config).scores
-    rows = kept.find(labelled.items[::-1])
-    assert rows == list(range(len(labelled)))[::-1]
+    assert np.array_equal(np.array(kept.find(labelled.items[::-1])), kept.scores[::-1])
     assert np.array_equal(kept.scores, scores.astype(np.float16).astype(np.float64))
 
 
-def test_a_paper_it_does_not_know_has_no_row(labelled: Corpus) -> None:
-    kept = Unseen.of(labelled[:3].items, np.zeros((3, 2)))
-    assert kept.find(labelled[1:5].items) == [1, 2, None, None]
+def test_a_paper_it_does_not_know_has_no_scores(labelled: Corpus) -> None:
+    kept = Unseen.of(labelled[:3].items, np.arange(6.0).reshape(3, 2))
+    *found, third, fourth = kept.find(labelled[1:5].items)
+    assert np.array_equal(np.array(found), [[2.0, 3.0], [4.0, 5.0]])
+    assert (third, fourth) == (None, None)
 
 
 def test_a_model_without_them_is_read_and_a_changed_file_is_refused(tiny_model: Path, tmp_path: Path) -> None:
