@@ -12,6 +12,12 @@ from exoclass.out_of_fold import Start, cross_scores
 from exoclass.trainconfig import TrainConfig
 from exoclass.unseen import Unseen
 
+MUCH = 0.1
+"""A label is calibrated on new out-of-fold scores when more than this share of its papers has changed since the last.
+
+@@
+"""
+
 
 def unseen_scores(champion: Classifier, learnt: Corpus, new: Corpus, run: Run) -> Floats:
     """Return raw scores of new records, shape (n, n_labels), by models that have not seen their papers.
@@ -45,6 +51,9 @@ def start_from(champion: Classifier, merged: Merged, new: Corpus, unseen: Floats
     label is learnt anew: to fit all again would move a label of ten papers by ten points for a few more "no"s. If "no"
     is all that is new, this is what there is to learn.
 
+    The other labels are learnt anew from all papers. They are calibrated on what was said out of fold before, and on
+    what the champion says of new papers, until `MUCH` of their papers have changed. Only then are folds fitted.
+
     Parameters
     ----------
     unseen
@@ -52,14 +61,17 @@ def start_from(champion: Classifier, merged: Merged, new: Corpus, unseen: Floats
     """
     if not merged.changed or champion.unseen is None or champion.backend.reusable() is None:
         return None
-    kept = ~np.isin(champion.taxonomy.ids, sorted(merged.changed))
+    changes = np.array([merged.changed[label_id] for label_id in champion.taxonomy.ids])
+    Y, mask = merged.train.binarize(champion.taxonomy)
+    moved = champion.unseen.moved + changes
+    kept, scored = changes == 0, moved <= MUCH * (Y & mask).sum(axis=0)
     for axis in axis_columns(champion.taxonomy):
         columns = list(axis.columns)
         if axis.single:  # the probabilities of a single choice depend on each other
-            kept[columns] = kept[columns].all()
+            kept[columns], scored[columns] = kept[columns].all(), scored[columns].all()
     said = dict(zip([item.record.key for item in new], unseen, strict=True))
     stored = champion.unseen.find(merged.train.items)
     scores = [said.get(item.record.key, row) for item, row in zip(merged.train, stored, strict=True)]
     if any(row is None for row in scores):
         return None  # a paper that the champion was not trained on
-    return Start(champion, np.array(scores), kept)
+    return Start(champion, np.array(scores), np.where(scored, moved, 0), kept, scored)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +25,7 @@ class Merged:
     conflicts
         What changed about the latter, for people.
     changed
-        Labels that a paper to learn from has gained or lost.
+        Labels that papers to learn from have gained or lost, and how many papers.
     """
 
     train: Corpus
@@ -32,7 +33,7 @@ class Merged:
     added: int
     replaced: int
     conflicts: tuple[str, ...]
-    changed: frozenset[str]
+    changed: Counter[str]
 
 
 def read_new(paths: Iterable[str | Path], taxonomy: Taxonomy) -> tuple[Corpus, list[Finding]]:
@@ -77,7 +78,7 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
         for name in names_of(item.record)
     }
     touched, conflicts, added = [], [], 0
-    changes: set[str] = set()
+    changes: Counter[str] = Counter()
     tested = {item.group for item in held_out}
     for item in new:
         found = by_any_name(place, item.record)
@@ -88,14 +89,14 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
                 held_out.append(replace(item, split="test"))
             else:
                 learnt.append(replace(item, split="train"))  # never a paper for the test split, which is frozen
-                changes |= _positives(item)
+                changes.update(_positives(item))
             continue
         part, row = found
         old, part[row] = part[row], _renewed(part[row], item, taxonomy)
         if part is held_out:
             touched.append(item)
         else:
-            changes |= _positives(old) ^ _positives(part[row])
+            changes.update(_positives(old) ^ _positives(part[row]))
         if changed := sorted((old.labels ^ part[row].labels) | (old.unsure ^ part[row].unsure)):
             conflicts.append(
                 f"{item.record.key}: {', '.join(changed)} differ; the new label of {item.record.source} holds"
@@ -108,7 +109,7 @@ def merge(base: Corpus, new: Corpus, taxonomy: Taxonomy, *, new_test_split: bool
             "Leave them out, or change what is tested on with --new-test-split.",
         )
     replaced = len(new) - added
-    return Merged(Corpus(tuple(learnt)), Corpus(tuple(held_out)), added, replaced, tuple(conflicts), frozenset(changes))
+    return Merged(Corpus(tuple(learnt)), Corpus(tuple(held_out)), added, replaced, tuple(conflicts), changes)
 
 
 def _positives(item: LabeledRecord) -> frozenset[str]:

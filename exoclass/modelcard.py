@@ -112,6 +112,11 @@ def _lineage(lineage: dict[str, Any]) -> str:
             f"Learnt anew: {', '.join(lineage['learnt'])}. The other {len(kept)} labels, which no paper gained or "
             "lost, are as they were there.\n"
         )
+    if (refolded := lineage.get("cross_validated")) is not None and lineage["learnt"] != refolded:
+        said += (
+            f"Cross-validated anew: {', '.join(refolded) or 'none'}. Out-of-fold scores of the other labels are those "
+            "of earlier versions and, of papers new to one, what it said of them.\n"
+        )
     return said
 
 

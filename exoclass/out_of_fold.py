@@ -29,18 +29,23 @@ class Start:
         Of the same taxonomy and configuration; what its backend reads with is `reusable`.
     unseen
         Scores of the records to learn from by models that have not seen their papers, shape (n, n_labels).
+    moved
+        How many papers have gained or lost each label since these were made, shape (n_labels,).
     kept
         Columns that stay as they are in the parent, shape (n_labels,); a single-label axis stays whole or not at all.
+    scored
+        Columns that `unseen` is as good for as new scores, shape (n_labels,): those that are kept, and others.
     """
 
     parent: Classifier
     unseen: Floats
+    moved: Ints
     kept: Bools
+    scored: Bools
 
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Ids of the columns kept."""
-        return tuple(np.array(self.parent.taxonomy.ids)[self.kept].tolist())
+    def labels(self, columns: Bools) -> tuple[str, ...]:
+        """Return the ids of some columns, shape (n_labels,)."""
+        return tuple(np.array(self.parent.taxonomy.ids)[columns].tolist())
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,26 +75,28 @@ def cross_scores(
 
     The models do not depend on each other, so the processors share them; the result is the same to the last bit.
 
-    With a `start`, the columns kept are not learnt again, and their scores are those that it brings.
+    With a `start`, the final model learns the columns that are not kept, and the folds those that are not scored, the
+    others having the scores that it brings. If it brings all, no fold is fitted.
     """
     Y, mask = corpus.binarize(taxonomy)
     texts = corpus.texts
-    n = config.validation.folds
-    folds = corpus.folds(n, config.validation.seed)
-    if n < 2 or len(np.unique(folds)) < 2:
+    folds = corpus.folds(config.validation.folds, config.validation.seed)
+    if config.validation.folds < 2 or len(np.unique(folds)) < 2:
         raise CorpusError(
             "all records are in one fold, so nothing is left to test on",
             "Give it records of more papers, or set folds to 2 or more.",
         )
-    single, n = taxonomy.single_columns, int(folds.max()) + 1
+    single = taxonomy.single_columns
+    known = np.zeros(Y.shape[1], dtype=bool) if start is None else start.scored
+    n = 0 if known.all() else int(folds.max()) + 1
     # PyTorch keeps all processors busy with threads that a copy of this process lacks. A lone fit may use copies, too.
     workers = available() if config.backend == "tfidf" else 1
     kept: dict[str, Any] = {}
     common = kept if run.shared is None else run.shared
     run = last = replace(run, shared=common, workers=1 if n + final > 1 else workers)
     if start is not None:
-        run = replace(run, kept=start.kept)
-        last = replace(run, parent=start.parent.backend)
+        last = replace(last, kept=start.kept, parent=start.parent.backend)
+        run = replace(run, kept=known)
         common.update(start.parent.backend.reusable() or {})
 
     def score(fold: int) -> tuple[Backend | None, Floats]:
@@ -106,11 +113,9 @@ def cross_scores(
         steps.append(Step(f"fitting the final model on {len(corpus)} records", fit))
     found = shared(steps, workers=workers, progress=run.progress)
     kept.clear()  # else the final model would hold on to it
-    scores = np.zeros(Y.shape)
+    scores = np.zeros(Y.shape) if start is None else np.where(known, start.unseen, 0.0)
     for fold, (_, part) in enumerate(found[:n]):
-        scores[folds == fold] = part
-    if start is not None:
-        scores[:, start.kept] = start.unseen[:, start.kept]
+        scores[np.ix_(folds == fold, ~known)] = part[:, ~known]
     backends = tuple(backend for backend, _ in found[:n]) if keep else ()
     return OutOfFold(scores, folds, backends, found[n] if final else None)
 

@@ -128,9 +128,13 @@ def retrain(
         run = Run(progress, family.unfinished, shared={})
         unseen = unseen_scores(champion, learnt, new, run)
         start = start_from(champion, merged, new, unseen) if same_base and not afresh else None
-        kept = start.labels if start is not None else ()
+        kept = () if start is None else start.labels(start.kept)
+        refolded = taxonomy.ids if start is None else start.labels(~start.scored)
         learnt_anew = tuple(name for name in taxonomy.ids if name not in kept)
-        progress(f"{len(learnt_anew)} labels are learnt anew, {len(kept)} stay as they are")
+        progress(
+            f"{len(learnt_anew)} labels are learnt anew, {len(refolded)} of them cross-validated anew; {len(kept)} "
+            "stay as they are"
+        )
         challenger, _ = train(
             merged.train, taxonomy, TrainConfig.of(champion), command=f"exoclass retrain {' '.join(files)}".strip(),
             start=start, run=run,
@@ -143,7 +147,7 @@ def retrain(
             lineage={
                 "parent": champion.id, "parent_digest": champion.digest, "files": list(files),
                 "new_records": len(new), "replaced": merged.replaced, "new_sha256": new.fingerprint,
-                "learnt": list(learnt_anew), "kept": list(kept),
+                "learnt": list(learnt_anew), "kept": list(kept), "cross_validated": list(refolded),
             },
         )  # fmt: skip
         _remember(family, number, earlier, new, taxonomy)  # first: a version without its labels would forget them

@@ -87,7 +87,7 @@ def train(
         trained_on=tuple(sorted({paper_digest(item.group) for item in corpus})),
     )
     clf = Classifier(out_of_fold.final, taxonomy, calibrator, _telling(metadata, reports))
-    clf.unseen = Unseen.of(corpus.items, out_of_fold.scores)
+    clf.unseen = Unseen.of(corpus.items, out_of_fold.scores, None if start is None else start.moved)
     if test is not None and len(test):
         run.progress(f"scoring {len(test)} held-out records")
         reports.append(score_held_out(clf, test))

@@ -11,7 +11,7 @@ from typing import Self
 
 import numpy as np
 
-from exoclass.backend import Floats
+from exoclass.backend import Floats, Ints
 from exoclass.corpus import LabeledRecord
 from exoclass.errors import ModelError
 
@@ -34,15 +34,19 @@ class Unseen:
         The `paper_digest` of the key of each record.
     scores
         Raw scores, shape (n, n_labels), in half precision when they were read from a file.
+    moved
+        How many papers have gained or lost each label since its scores were made, shape (n_labels,).
     """
 
     papers: tuple[str, ...]
     scores: Floats
+    moved: Ints
 
     @classmethod
-    def of(cls, items: Sequence[LabeledRecord], scores: Floats) -> Self:
-        """Return the scores of some records, shape (n, n_labels)."""
-        return cls(tuple(paper_digest(item.record.key) for item in items), scores)
+    def of(cls, items: Sequence[LabeledRecord], scores: Floats, moved: Ints | None = None) -> Self:
+        """Return the scores of some records, shape (n, n_labels), made just now unless it is said what has `moved`."""
+        papers = tuple(paper_digest(item.record.key) for item in items)
+        return cls(papers, scores, np.zeros(scores.shape[1], dtype=np.int64) if moved is None else moved)
 
     def find(self, items: Sequence[LabeledRecord]) -> list[Floats | None]:
         """Return the scores of each record, shape (n_labels,), or None."""
@@ -51,7 +55,12 @@ class Unseen:
 
     def save(self, folder: Path) -> None:
         """Write ``out_of_fold.npz`` into an existing folder."""
-        np.savez(folder / _FILE, papers=np.array(self.papers, dtype="S12"), scores=self.scores.astype(np.float16))
+        np.savez(
+            folder / _FILE,
+            papers=np.array(self.papers, dtype="S12"),
+            scores=self.scores.astype(np.float16),
+            moved=self.moved.astype(np.int32),
+        )
 
     @classmethod
     def load(cls, folder: Path, n_labels: int) -> Self | None:
@@ -67,11 +76,9 @@ class Unseen:
         try:
             with (folder / _FILE).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 papers = tuple(bytes(paper).decode("ascii") for paper in arrays["papers"])
-                scores = arrays["scores"].astype(np.float64)
+                scores, moved = arrays["scores"].astype(np.float64), arrays["moved"].astype(np.int64)
         except (OSError, EOFError, ValueError, LookupError, TypeError, zipfile.BadZipFile) as error:
-            raise ModelError(
-                f"{folder / _FILE} cannot be read: {error}", "Train or download the model again."
-            ) from error
-        if scores.shape != (len(papers), n_labels) or not np.isfinite(scores).all():
+            raise ModelError(f"{folder / _FILE} cannot be read: {error}", _REMEDY) from error
+        if scores.shape != (len(papers), n_labels) or moved.shape != (n_labels,) or not np.isfinite(scores).all():
             raise ModelError(f"{folder / _FILE} does not fit the model", _REMEDY)
-        return cls(papers, scores)
+        return cls(papers, scores, moved)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from exoclass.classifier import Classifier
 from exoclass.corpus import Corpus, LabeledRecord, names_of, to_row
 from exoclass.errors import CorpusError, ModelError, OutputError
 from exoclass.gate import Limits, contradicted
+from exoclass.keeping import MUCH
 from exoclass.merging import merge, read_new
 from exoclass.out_of_fold import cross_scores
 from exoclass.retraining import Retrained, retrain
@@ -92,7 +94,7 @@ def test_new_papers_are_learnt_from_and_the_test_split_stays(labelled: Corpus, n
     stray = replace(new[0], group="doi:10.1/would-be-held-out-by-its-hash-0", split=None)
     merged = merge(labelled, Corpus((stray, *new[1:])), taxonomy)
     assert (merged.added, merged.replaced, merged.conflicts) == (10, 0, ())
-    assert merged.changed == {name for item in new for name in item.labels - item.unsure}
+    assert merged.changed == Counter(name for item in new for name in item.labels - item.unsure)
     assert list(merged.test) == list(labelled.select("test"))
     assert len(merged.train) == len(labelled.select("train", "dev")) + 10
 
@@ -107,7 +109,7 @@ def test_the_newest_label_wins_and_what_changes_is_listed(labelled: Corpus, taxo
     [found] = [item for item in merged.train if item.group == old.group]
     assert found.labels == (old.labels - {"therapy"}) | {"delivery_platform"}  # axes that were not judged stay
     assert found.annotated == old.annotated
-    assert merged.changed == {"delivery_platform", "therapy"}
+    assert merged.changed == {"delivery_platform": 1, "therapy": 1}
     assert merged.conflicts == (
         f"{old.record.key}: delivery_platform, therapy differ; the new label of friday.csv:3 holds",
     )
@@ -254,7 +256,7 @@ def test_labels_that_no_paper_gained_or_lost_stay_and_the_card_says_which(
     old = next(item for item in labelled.select("train") if "cardiovascular" in item.labels)
     changed = replace(old, labels=(old.labels - {"cardiovascular"}) | {"eye"})
     result = again(Corpus((changed,)))
-    assert set(result.learnt) == {"cardiovascular", "eye"} == result.merged.changed
+    assert set(result.learnt) == {"cardiovascular", "eye"} == set(result.merged.changed)
     assert set(result.kept) == set(taxonomy.ids) - set(result.learnt)
     family = Family(tmp_path / "mine")
     clf, parent = (Classifier.from_pretrained(family.path(number)) for number in (2, 1))
@@ -272,6 +274,38 @@ def test_labels_that_no_paper_gained_or_lost_stay_and_the_card_says_which(
     assert not np.array_equal(
         other.probabilities(labelled.texts)[:, kept], parent.probabilities(labelled.texts)[:, kept]
     )
+
+
+def test_a_label_that_hardly_changes_is_calibrated_on_what_was_said_unseen_before(
+    again: Again, labelled: Corpus, new: Corpus, taxonomy: Taxonomy, tmp_path: Path
+) -> None:
+    learnt = labelled.select("train", "dev")
+    many = sum("neoplasms" in item.labels for item in learnt)
+    added = [
+        replace(item, labels=frozenset({"neoplasms"}), unsure=frozenset(), annotated=frozenset({"disease"}))
+        for item in new
+    ]
+    assert MUCH * (many + 1) >= 1
+    assert len(added) > MUCH * (many + len(added))
+    again(Corpus(tuple(added[:1])))
+    again(Corpus(tuple(added[1:])))
+    folders = [tmp_path / "mine" / f"v{number}" for number in (1, 2, 3)]
+    models = [Classifier.from_pretrained(folder) for folder in folders]
+    unseen = [clf.unseen for clf in models if clf.unseen is not None]
+    column = taxonomy.column("neoplasms")
+    assert [one.moved[column] for one in unseen] == [0, 1, 0]
+    first, second, third = (np.array(one.find(learnt.items))[:, column] for one in unseen)
+    assert np.array_equal(first, second)
+    assert not np.array_equal(second, third)
+    said = models[0].backend.scores([added[0].record.text])
+    assert np.array_equal(np.array(unseen[1].find(added[:1])), said.astype(np.float16))
+    before, after = (clf.backend.scores(learnt.texts)[:, column] for clf in models[:2])
+    assert not np.array_equal(before, after)  # it was learnt anew all the same
+    cards = [(folder / "README.md").read_text(encoding="utf-8") for folder in folders[1:]]
+    assert (
+        "Cross-validated anew: none. Out-of-fold scores of the other labels are those of earlier versions" in cards[0]
+    )
+    assert "Cross-validated anew" not in cards[1]
 
 
 def test_a_scope_that_changes_has_the_whole_axis_learnt_anew(

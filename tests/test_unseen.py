@@ -27,6 +27,13 @@ def test_a_model_keeps_what_was_said_out_of_fold_of_each_of_its_papers(
     assert np.array_equal(kept.scores, scores.astype(np.float16).astype(np.float64))
 
 
+def test_what_has_moved_since_is_kept(labelled: Corpus, tmp_path: Path) -> None:
+    Unseen.of(labelled[:3].items, np.zeros((3, 2)), np.array([4, 0])).save(tmp_path)
+    kept = Unseen.load(tmp_path, 2)
+    assert kept is not None
+    assert kept.moved.tolist() == [4, 0]
+
+
 def test_a_paper_it_does_not_know_has_no_scores(labelled: Corpus) -> None:
     kept = Unseen.of(labelled[:3].items, np.arange(6.0).reshape(3, 2))
     *found, third, fourth = kept.find(labelled[1:5].items)
@@ -40,7 +47,7 @@ def test_a_model_without_them_is_read_and_a_changed_file_is_refused(tiny_model: 
     clf.save_pretrained(tmp_path / "old")
     assert Classifier.from_pretrained(tmp_path / "old").unseen is None
     shutil.copytree(tiny_model, tmp_path / "changed")
-    Unseen((), np.zeros((0, 2))).save(tmp_path / "changed")
+    Unseen.of((), np.zeros((0, 2))).save(tmp_path / "changed")
     with pytest.raises(TamperedModelError, match=r"out_of_fold\.npz"):
         Classifier.from_pretrained(tmp_path / "changed")
 
@@ -52,8 +59,17 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, content: bytes) ->
         Unseen.load(tmp_path, 2)
 
 
-@pytest.mark.parametrize("scores", [np.zeros((1, 3)), np.zeros((2, 2)), np.full((1, 2), np.nan), np.zeros(2)])
-def test_scores_that_do_not_fit_are_refused(tmp_path: Path, scores: np.ndarray) -> None:
-    Unseen(("0" * 12,), scores).save(tmp_path)
+@pytest.mark.parametrize(
+    ("scores", "labels"),
+    [
+        (np.zeros((1, 3)), 2),
+        (np.zeros((2, 2)), 2),
+        (np.full((1, 2), np.nan), 2),
+        (np.zeros(2), 2),
+        (np.zeros((1, 2)), 3),
+    ],
+)
+def test_scores_that_do_not_fit_are_refused(tmp_path: Path, scores: np.ndarray, labels: int) -> None:
+    Unseen(("0" * 12,), scores, np.zeros(labels, dtype=np.int64)).save(tmp_path)
     with pytest.raises(ModelError, match="does not fit the model"):
         Unseen.load(tmp_path, 2)
