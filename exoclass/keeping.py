@@ -13,9 +13,10 @@ from exoclass.trainconfig import TrainConfig
 from exoclass.unseen import Unseen
 
 MUCH = 0.1
-"""A label is calibrated on new out-of-fold scores when more than this share of its papers has changed since the last.
+"""A label is cross-validated anew when more than this share of its papers has changed since the last time.
 
-@@
+Four rounds of 50 papers on 630, 4 seeds, log-loss (x 1000) of scope, disease and mechanism on a quarter of the papers:
+150.4, 51.9, 128.7; with new folds each time 150.6, 51.9, 128.6; with 0.2 up to 1 % more than these.
 """
 
 

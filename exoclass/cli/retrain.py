@@ -61,7 +61,8 @@ def retrain_cli(
 ) -> None:
     """Train a challenger on old and new labels, compare it with the champion, and promote it if it is no worse.
 
-    Labels that no paper has gained or lost stay as they are in the champion, to the last bit.
+    Labels that no paper has gained or lost stay as they are in the champion, to the last bit; the others are learnt
+    anew, and cross-validated again once a tenth of their papers has changed.
 
     \b
     Exits with 3 if the champion stays, and says why; the challenger is kept as a version either way.
